@@ -1,0 +1,83 @@
+"""The metrics contract: named values with a unit, a source and, where they are estimates, bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+SCHEMA = "accelsim/metrics/v1"
+
+KNOWN: dict[str, tuple[str, str]] = {
+    "latency.cycles": ("cycles", "makespan of one inference"),
+    "latency.seconds": ("s", "makespan over the clock"),
+    "throughput.inferences_per_s": ("1/s", "back-to-back inferences: 1 / latency.seconds"),
+    "utilisation.mac": ("1", "MACs / (cycles x PEs)"),
+    "bound.resource": ("", "the resource that is busy longest"),
+    "macs.total": ("MAC", "multiply-accumulates of one inference"),
+    "energy.total_j": ("J", "sum of the energy components"),
+    "energy.dram_j": ("J", "off-chip transfers"),
+    "energy.sram_j": ("J", "scratchpad and accumulator SRAM"),
+    "energy.compute_j": ("J", "array and vector unit"),
+    "energy.static_j": ("J", "leakage over the makespan"),
+    "area.mm2": ("mm2", "logic and SRAM, protections included"),
+    "dram.read_bytes": ("B", "bytes read from DRAM"),
+    "dram.write_bytes": ("B", "bytes written to DRAM"),
+    "sram.peak_bytes": ("B", "highest scratchpad address used"),
+    "sram.capacity_bytes": ("B", "scratchpad size"),
+    "sram.lower_bound_bytes": ("B", "largest sum of live bytes at any step"),
+    "plan.traffic_bytes": ("B", "DRAM bytes that the memory plan implies"),
+    "plan.spill_bytes": ("B", "spills and reloads among them"),
+    "plan.proved": ("1", "1 when the solver proved the plan optimal"),
+    "accuracy.fault_free": ("1", "top-1 of the network without faults on the evaluation set"),
+    "accuracy.under_fault": ("1", "mean top-1 under the campaign's faults (highest rate)"),
+    "accuracy.worst": ("1", "lowest top-1 of any fault or fault map"),
+    "sdc.p": ("1", "probability that an upset of a live bit changes the top-1 of an image"),
+    "sdc.faults": ("1", "faults injected"),
+    "fit.raw": ("FIT", "raw upset rate of all safety-related structures"),
+    "fit.dangerous": ("FIT", "dangerous rate before coverage, upper bound"),
+    "fit.detected": ("FIT", "dangerous rate that a mechanism detects or corrects"),
+    "fit.availability": ("FIT", "detected but not corrected: the system stops"),
+    "asil.spfm": ("1", "single-point fault metric, transient and permanent"),
+    "asil.spfm_transient": ("1", "single-point fault metric of transient faults"),
+    "asil.spfm_permanent": ("1", "single-point fault metric of permanent faults"),
+    "asil.lfm": ("1", "latent fault metric (permanent faults)"),
+    "asil.pmhf_fit": ("FIT", "probabilistic metric for random hardware failures"),
+    "protection.area_overhead": ("1", "area added by the protections / area without"),
+    "protection.latency_overhead": ("1", "cycles added by the protections / cycles without"),
+}
+"""Metric name -> (unit, meaning). At a fault rate a name may carry a suffix: ``sdc.p@1e-05``."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure. ``lower`` and ``upper`` are confidence bounds where the value is an estimate."""
+
+    value: float | int | str
+    unit: str
+    source: str
+    """Stage that made it: ``sim``, ``plan``, ``cost``, ``campaign``, ``fmeda``, ``workload``."""
+    lower: float | None = None
+    upper: float | None = None
+    confidence: float | None = None
+    n: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object of the contract; absent bounds are left out."""
+        extra = {
+            key: getattr(self, key)
+            for key in ("lower", "upper", "confidence", "n")
+            if getattr(self, key) is not None
+        }
+        return {"value": self.value, "unit": self.unit, "source": self.source, **extra}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Metric:
+        """Inverse of :meth:`to_json`."""
+        return cls(
+            data["value"], data["unit"], data["source"],
+            data.get("lower"), data.get("upper"), data.get("confidence"), data.get("n"),
+        )  # fmt: skip
+
+
+Metrics = Mapping[str, Metric]

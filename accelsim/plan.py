@@ -1,0 +1,92 @@
+"""The decided mapping and memory plan of a run: what lower.py turns into tasks.
+
+Values only. ``accelsim.mapping`` proposes :class:`Candidate` columns per operator, the scheduler
+chooses among them together with order and residency, and the result is a :class:`MemoryPlan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Tile of one operator's loop nest, and the order of the loops outside the tile.
+
+    Array operators: ``m`` output pixels (whole output rows where ``m`` covers more than one row),
+    ``n`` output channels and ``k`` reduction elements per scratchpad tile, within one group.
+    Vector operators use ``m`` = output elements per tile, n = k = 1.
+    """
+
+    m: int
+    n: int
+    k: int
+    order: str = "nmk"
+    """Outer to inner. ``nmk``: weight tile held while pixels stream (no weight refetch when k is
+    whole); ``mnk``: pixels held while weights stream."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to run an operator: a column of the scheduling problem. All figures per run of it."""
+
+    name: str
+    """Short and unique within the operator, e.g. ``resident/m256n16k144``."""
+    tiling: Tiling
+    streamed: frozenset[str]
+    """Activation tensors (inputs and/or the output) kept in DRAM and moved tile by tile;
+    every other input, and the output, must be whole in the scratchpad during the step."""
+    buffer_bytes: int
+    """Tile buffers in the scratchpad during the step (double buffering included), aligned."""
+    prefetch_bytes: int
+    """How much of ``buffer_bytes`` (its beginning: the weight buffers) may be live one step early,
+    so that the first weights arrive while the previous operator still computes."""
+    dram_read_bytes: int
+    dram_write_bytes: int
+    """DRAM traffic of the tile loop: weights and biases with refetch, streamed activations with
+    halo and refetch. Residency loads, spills and reloads are not in here."""
+    cycles: int
+    """Estimate of the step when nothing else contends."""
+    compute_cycles: int
+    """Array plus vector cycles not hidden: the estimate with infinite DRAM bandwidth."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operator's turn. Order inside a step: loads, then the tile loop, then stores."""
+
+    op: str
+    candidate: Candidate
+    loads: tuple[str, ...] = ()
+    """Tensors brought whole from DRAM before the operator (first loads of graph inputs too)."""
+    stores: tuple[str, ...] = ()
+    """Tensors written whole to DRAM after the operator (spills, and resident graph outputs)."""
+    addresses: Mapping[str, int] | None = None
+    """Tensor -> byte address, for every tensor resident in the scratchpad during this step."""
+    buffer_address: int = 0
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Order, residency, traffic and addresses for one accelerator, checked by ``ilp.check``."""
+
+    steps: tuple[Step, ...]
+    peak_bytes: int
+    """Highest address used, with alignment."""
+    lower_bound_bytes: int
+    """Max over steps of live bytes: no placement of this plan can be below."""
+    traffic_bytes: int
+    """All DRAM bytes the plan implies: must equal what the simulation moves."""
+    spill_bytes: int
+    """Stores and reloads of activations that fitting would have avoided."""
+    cost: int
+    cost_lower_bound: int
+    """Objective of the solver and its proved bound (unit: the mapping objective)."""
+    objective: str
+    proved: bool
+    """True when the solver proved that no plan of the given columns is cheaper."""
+    status: str
+    """``optimal`` or ``feasible``."""
+    solver: str
+    notes: tuple[str, ...] = ()
