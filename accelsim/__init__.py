@@ -1,0 +1,1 @@
+"""Simulate, schedule and certify neural-network accelerators from one config file."""

@@ -1,4 +1,4 @@
-"""The metrics contract: named values with a unit, a source and, where they are estimates, bounds."""
+"""The metrics contract: named values with unit, source and, where estimated, bounds."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class TaskKind(StrEnum):
 
 @dataclass(frozen=True)
 class Value:
-    """Bytes with one meaning in one structure, from being written to being read for the last time."""
+    """Bytes with one meaning in one structure, from their write to their last read."""
 
     id: int
     structure: str
@@ -52,12 +52,12 @@ class Access:
     value: int
     bytes: int
     from_start: bool = False
-    """A write that makes bytes live already when the task starts (accumulators), not when it ends."""
+    """The written bytes are live from the start of the task (accumulators), not its end."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A unit of work. ``id`` is its position in ``TaskGraph.tasks``; dependencies have lower ids."""
+    """A unit of work. ``id`` is its position in the graph; dependencies have lower ids."""
 
     id: int
     op: str

@@ -1,0 +1,1 @@
+"""Fault injection on ONNX networks, statistics and FMEDA."""

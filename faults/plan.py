@@ -13,10 +13,11 @@ class Target:
     """A population of stored bits in which single upsets strike uniformly.
 
     ``kind`` says how an upset acts:
-    ``weight`` / ``bias``: one bit of one element of the initializer ``tensor`` for the whole inference;
+    ``weight`` / ``bias``: one bit of one element of the initializer ``tensor`` for the
+    whole inference;
     ``activation``: one bit of one element of the tensor ``tensor`` as all its readers see it;
-    ``accumulator``: one bit of the 32-bit sum (bias included, before requantisation) of one element
-    of the convolution or matrix product whose output is ``tensor``.
+    ``accumulator``: one bit of the 32-bit sum (bias included, before requantisation) of one
+    element of the convolution or matrix product whose output is ``tensor``.
     """
 
     structure: str
@@ -86,7 +87,7 @@ class FaultRecord:
     nonfinite: int
     """Images with a NaN or Inf output."""
     outcome: str
-    """``masked`` (every output bit equal), ``benign`` (outputs differ, no top-1 changes), ``sdc``."""
+    """``masked`` (all output bits equal), ``benign`` (top-1 all equal) or ``sdc``."""
 
 
 @dataclass(frozen=True)

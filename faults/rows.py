@@ -27,7 +27,7 @@ class FmedaRow:
     p_point: float
     """Its point estimate."""
     evidence: str
-    """``measured`` (injection, bound), ``assumed`` (no evidence: stated default), ``structural``."""
+    """``measured`` (injection, bound), ``assumed`` (stated default) or ``structural``."""
     mechanism: str = "none"
     coverage: float = 0.0
     """Diagnostic coverage K_RF of the mechanism for this row's failure modes, in [0, 1]."""

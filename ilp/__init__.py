@@ -1,0 +1,1 @@
+"""Exact scheduling, tensor residency and scratchpad placement."""

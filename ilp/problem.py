@@ -128,7 +128,7 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Placement:
-    """Offsets of buffers. ``lower_bound`` is the largest sum of live sizes (no placement beats it)."""
+    """Offsets of buffers. ``lower_bound`` is the largest sum of live sizes."""
 
     status: str
     offsets: Mapping[str, int]

@@ -1,0 +1,1 @@
+"""The parts of a machine, and the compute units it may have."""

@@ -90,7 +90,7 @@ class Accelerator:
     """Name of a table in accelsim.cost; sources are never mixed silently."""
     leakage_mw_per_mm2: Fraction = Fraction(0)
     control_flipflops: Mapping[str, int] = field(default_factory=dict)
-    """Block (``array``, ``dma``, ``core``) -> flip-flops of control and address logic (an input)."""
+    """Block (``array``, ``dma``, ``core``) -> flip-flops of control logic (an input)."""
     protection: Mapping[str, str] = field(default_factory=dict)
     """Structure -> protection name (accelsim.arch.protection); absent means ``none``."""
 

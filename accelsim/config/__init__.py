@@ -1,0 +1,1 @@
+"""YAML with positions in, frozen configuration out."""

@@ -22,12 +22,16 @@ class WorkloadConfig:
 
 @dataclass(frozen=True)
 class MappingConfig:
+    """What the mapping search minimises."""
+
     objective: str = "latency"
     """``latency``, ``energy`` or ``traffic``: what the plan minimises."""
 
 
 @dataclass(frozen=True)
 class ScheduleConfig:
+    """How order, residency and addresses are solved."""
+
     order: str = "free"
     """``free`` or ``given``."""
     solver: str = "cpsat"

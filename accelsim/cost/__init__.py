@@ -1,0 +1,1 @@
+"""Energy and area tables, each number with its source."""

@@ -1,0 +1,1 @@
+"""One file per dataflow: everything that is true of it."""

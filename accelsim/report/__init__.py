@@ -1,0 +1,1 @@
+"""Views of a run record. They draw and compute nothing."""

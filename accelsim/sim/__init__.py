@@ -1,0 +1,1 @@
+"""Discrete-event execution of task graphs, and its trace."""

@@ -1,0 +1,1 @@
+"""Networks as frozen graphs, and the readers that make them."""
