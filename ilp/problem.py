@@ -62,6 +62,10 @@ class Problem:
     order: str = "free"
     """``free`` or ``given``."""
     inputs_clean: bool = False
+    """Graph inputs have a DRAM copy already: dropping and reloading one costs the load only."""
+    charge_inputs: bool = False
+    """With ``inputs_clean``: the first residency of a graph input is a load like any other (listed
+    in ``Step.loads`` and paid), not free; so streaming it and loading it compare fairly."""
     alignment: int = 1
     """Addresses are multiples of it, and sizes occupy multiples of it."""
     store_cost: Mapping[str, int] | None = None

@@ -1,0 +1,274 @@
+"""The command line. Results go to stdout, everything else to stderr.
+
+Exit codes: 0 all targets met; 1 a target missed or inconclusive; 2 bad usage or input;
+3 infeasible, or a solver stopped without a solution; 4 internal error; 130 interrupted.
+Heavy imports happen inside the commands, so that ``--help`` stays instant.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from accelsim.errors import AccelsimError, Location, Mistake
+
+if TYPE_CHECKING:
+    from accelsim.pipeline import Run
+
+INTERRUPTED = 130
+GRAVITY = (0, 1, 3, 2, 4)
+"""Exit codes from the mildest to the gravest."""
+
+app = typer.Typer(
+    help="Speed, energy, memory plan, fault rates and an ASIL verdict for a neural-network "
+    "accelerator, from one config file.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Config = Annotated[Path, typer.Argument(help="run config (YAML, schema accelsim/run/v1)")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="override a config key, e.g. mapping.objective=energy"),
+]
+Seed = Annotated[int | None, typer.Option(help="seed of every fault campaign")]
+Jobs = Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="worker processes [default: all cores]")]
+Exact = Annotated[
+    bool,
+    typer.Option("--exact-events", help="step every tile event (this version has no shortcut, so it always does)"),
+]
+
+
+def _overrides(sets: list[str] | None) -> dict[str, str]:
+    """``key=value`` options as a mapping; a missing ``=`` is bad usage."""
+    mistakes = [
+        Mistake("U001", f"--set {item!r} is not KEY=VALUE", "write --set accelerator.array.rows=32")
+        for item in sets or ()
+        if "=" not in item or not item.split("=", 1)[0].strip()
+    ]
+    if mistakes:
+        raise AccelsimError(mistakes)
+    return {key.strip(): value for key, value in (item.split("=", 1) for item in sets or ())}
+
+
+def _run(
+    config: Path, sets: list[str] | None, seed: int | None, jobs: int | None, exact: bool
+) -> Run:
+    from accelsim.pipeline import run
+    from accelsim.progress import terminal_progress
+
+    with terminal_progress() as progress:
+        return run(
+            config,
+            overrides=_overrides(sets),
+            seed=seed,
+            workers=jobs,
+            exact_events=exact,
+            progress=progress,
+        )
+
+
+@app.command()
+def run(
+    config: Config,
+    sets: Sets = None,
+    seed: Seed = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="run folder [default: reports/<name>]")
+    ] = None,
+    jobs: Jobs = None,
+    json: Annotated[bool, typer.Option("--json", help="print metrics.json instead of the summary")] = False,
+    exact_events: Exact = False,
+) -> None:
+    """Simulate, plan, inject, judge; write the run folder."""
+    from accelsim.report.files import write_run_folder
+
+    done = _run(config, sets, seed, jobs, exact_events)
+    folder = write_run_folder(done.record, output or Path("reports") / done.record.name)
+    if json:
+        sys.stdout.write((folder / "metrics.json").read_text(encoding="utf-8"))
+    else:
+        _print_summary(done.record)
+        sys.stdout.write(f"report: {folder / 'report.html'}\n")
+    raise typer.Exit(done.exit_code)
+
+
+def _print_summary(record: object) -> None:
+    from rich.console import Console
+
+    from accelsim.report.console import summary
+
+    width = None if sys.stdout.isatty() else 100
+    Console(file=sys.stdout, width=width, highlight=False).print(summary(record))  # type: ignore[arg-type]
+
+
+@app.command()
+def check(
+    inputs: Annotated[list[Path], typer.Argument(help="run configs and/or run folders", metavar="CONFIG|RUN_DIR...")],
+    sets: Sets = None,
+    seed: Seed = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="keep the run folder(s) here")] = None,
+    jobs: Jobs = None,
+    junit: Annotated[Path | None, typer.Option(help="write a JUnit file")] = None,
+    sarif: Annotated[Path | None, typer.Option(help="write a SARIF file")] = None,
+    output_format: Annotated[str, typer.Option("--format", help="text, json or github")] = "text",
+    exact_events: Exact = False,
+) -> None:
+    """The CI gate: judge the targets; exit 0 only when all are met."""
+    from accelsim.check import check_inputs
+
+    if output_format not in ("text", "json", "github"):
+        raise AccelsimError(
+            Mistake("U002", f"unknown --format {output_format!r}", "use text, json or github")
+        )
+    options = (sets, seed, jobs, exact_events)
+    result = check_inputs(inputs, lambda path: _run(path, *options), output)
+    for path, text in ((junit, result.junit), (sarif, result.sarif)):
+        if path is not None:
+            _write(path, text())
+    sys.stdout.write(result.render(output_format))
+    for error in result.errors:
+        _complain(error)
+    raise typer.Exit(max(result.exit_codes, key=GRAVITY.index))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise AccelsimError(
+            Mistake("U003", f"cannot write: {error.strerror}", "choose another path", Location(str(path)))
+        ) from None
+
+
+@app.command()
+def validate(
+    configs: Annotated[list[Path], typer.Argument(help="config files")], sets: Sets = None
+) -> None:
+    """Read configs, and the networks and data they name, without running them."""
+    from accelsim.pipeline import validate as validate_config
+
+    mistakes: list[Mistake] = []
+    for path in configs:
+        try:
+            validate_config(path, _overrides(sets))
+            sys.stdout.write(f"{path}: valid\n")
+        except AccelsimError as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise AccelsimError(mistakes)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of the config files."""
+    import json
+
+    from accelsim.config.schema import json_schema
+
+    sys.stdout.write(json.dumps(json_schema(), indent=2, sort_keys=True) + "\n")
+
+
+@app.command()
+def explain(
+    name: Annotated[str, typer.Argument(help="a metric, config key, protection, error or exit code")],
+) -> None:
+    """Say what a name means, with unit, default and source."""
+    from accelsim.config.explain import explain as explain_name
+
+    sys.stdout.write(explain_name(name).rstrip("\n") + "\n")
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(help="where to write the starter files")] = Path(),
+) -> None:
+    """Write a commented config, an accelerator and a tiny network that run as they are."""
+    from accelsim.config.init import write_init
+
+    written = write_init(directory)
+    for path in written:
+        sys.stdout.write(f"wrote {path}\n")
+    sys.stdout.write(f"now: accelsim run {directory / 'run.yaml'}\n")
+
+
+@app.command()
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="a run folder")],
+    html: Annotated[bool, typer.Option("--html", help="write report.html")] = False,
+    timeline: Annotated[bool, typer.Option("--timeline", help="write trace.perfetto.json")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="write the CSV tables")] = False,
+) -> None:
+    """Print the summary of a run folder, or make its views again."""
+    from accelsim.report.files import write_views
+    from accelsim.store import load
+
+    record = load(run_dir)
+    if not (html or timeline or csv):
+        _print_summary(record)
+        return
+    for path in write_views(record, run_dir, html=html, timeline=timeline, csv=csv):
+        sys.stdout.write(f"wrote {path}\n")
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"accelsim {version('accelsim')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    pass
+
+
+def _complain(error: AccelsimError) -> None:
+    sys.stderr.write(f"{error}\n")
+    count = len(error.mistakes)
+    sys.stderr.write(f"accelsim: {count} {'mistake' if count == 1 else 'mistakes'}\n")
+
+
+def guarded(body: Callable[[], None]) -> int:
+    """Run ``body`` and turn how it ends into an exit code; no user sees a traceback of ours for
+    their mistake, and every one of ours says how to report it."""
+    try:
+        body()
+    except AccelsimError as error:
+        _complain(error)
+        return error.exit_code
+    except SystemExit as stop:  # how typer ends: also after Ctrl-C (130) and wrong usage (2)
+        if stop.code == INTERRUPTED:
+            sys.stderr.write("accelsim: interrupted; no run folder was written\n")
+        return stop.code if isinstance(stop.code, int) else 0
+    except Exception as bug:  # the last resort: our own bug, reported as such
+        import traceback
+
+        traceback.print_exception(bug, file=sys.stderr)
+        sys.stderr.write(
+            "accelsim: internal error. This is a bug in accelsim, not in your input: please "
+            "report the lines above with your config.\n"
+        )
+        return 4
+    return 0
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(guarded(app))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""The accelerator file: pydantic models of the machine's parts, used at this boundary only."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, field_validator
+from pydantic_core.core_schema import ValidationInfo
+
+from accelsim.config.fields import (
+    Amount,
+    Bytes,
+    BytesPerSecond,
+    Cycles,
+    Exact,
+    Hertz,
+    Nanometres,
+    OneOf,
+    Part,
+    Text,
+    about,
+    problem,
+)
+from accelsim.errors import AccelsimError, suggest
+
+OVERLAPS: dict[str, tuple[str, ...]] = {
+    "ws": ("none", "preload", "full", "column"),
+    "os": ("none", "full", "column"),
+    "is": ("none", "preload", "full", "column"),
+}
+"""Dataflow -> what of the next tile it can hide behind the current one."""
+
+Bits = Annotated[int, Field(ge=1, le=64)]
+Side = Annotated[int, Field(ge=1, le=16_384)]
+
+
+class ArrayPart(Part):
+    """The systolic array."""
+
+    rows: Annotated[Side, about("rows of processing elements", unit="PEs")]
+    cols: Annotated[Side, about("columns of processing elements", unit="PEs")]
+    dataflow: Annotated[
+        str,
+        OneOf(tuple(OVERLAPS), "dataflow"),
+        about("what stays in the PEs: ws weights, os outputs, is inputs"),
+    ] = "ws"
+    overlap: Annotated[
+        str,
+        OneOf(("none", "preload", "full", "column"), "overlap"),
+        about(
+            "what of the next tile hides behind the current one (none everywhere; ws and is: "
+            "preload, full, column; os: full, column)"
+        ),
+    ] = "full"
+    mac_input: Annotated[
+        str,
+        OneOf(("arriving", "registered"), "MAC input"),
+        about("the operand a MAC reads: the one arriving at the PE, or the one in its register"),
+    ] = "arriving"
+    skip_idle: Annotated[bool, about("do not wait for columns that a tile leaves idle")] = False
+    operand_bits: Annotated[Bits, about("width of an activation operand", unit="bit")] = 8
+    weight_bits: Annotated[Bits, about("width of a weight", unit="bit")] = 8
+    accumulator_bits: Annotated[Bits, about("width of a partial sum", unit="bit")] = 32
+
+    @field_validator("overlap")
+    @classmethod
+    def _dataflow_has_overlap(cls, overlap: str, info: ValidationInfo) -> str:
+        known = OVERLAPS.get(info.data.get("dataflow", ""))
+        if known and overlap not in known:
+            message = f"dataflow '{info.data['dataflow']}' has no overlap '{overlap}'"
+            raise problem("C009", message, "it has: " + ", ".join(known))
+        return overlap
+
+    @field_validator("accumulator_bits")
+    @classmethod
+    def _holds_a_product(cls, bits: int, info: ValidationInfo) -> int:
+        product = info.data.get("operand_bits", 0) + info.data.get("weight_bits", 0)
+        if bits < product:
+            message = f"{bits} accumulator bits cannot hold one product of {product} bits"
+            raise problem("C009", message, f"use {product} or more")
+        return bits
+
+
+class VectorPart(Part):
+    """The element-wise engine."""
+
+    lanes: Annotated[Side, about("elements processed at once", unit="lanes")]
+    startup_cycles: Annotated[Cycles, about("charged once per vector task", unit="cycles")] = 0
+    cycles_per_op: Annotated[
+        dict[str, Annotated[int, Field(ge=1, le=10**6)]],
+        about(
+            "operator kind -> cycles per element operation and lane, 1 where absent", unit="cycles"
+        ),
+    ] = Field(default_factory=dict)
+
+    @field_validator("cycles_per_op")
+    @classmethod
+    def _kinds_exist(cls, table: dict[str, int]) -> dict[str, int]:
+        from accelsim.workload.graph import OpKind
+
+        for kind in table:
+            if kind not in list(OpKind):
+                raise problem(
+                    "C005", f"unknown operator kind '{kind}'", suggest(kind, list(OpKind))
+                )
+        return table
+
+
+def _power_of_two(value: int) -> int:
+    if value & (value - 1):
+        raise problem("C004", f"must be a power of two, is {value}")
+    return value
+
+
+class ScratchpadPart(Part):
+    """The software-managed SRAM for activations, weights and stream buffers."""
+
+    size: Annotated[Bytes, about("capacity", unit="B")]
+    alignment: Annotated[
+        Bytes, AfterValidator(_power_of_two), about("of every placed buffer", unit="B")
+    ] = 16
+    width: Annotated[Bytes, about("bytes per access: what SRAM energy is counted in", unit="B")] = (
+        32
+    )
+
+
+class AccumulatorsPart(Part):
+    """The SRAM for partial sums."""
+
+    size: Annotated[Bytes, about("capacity; half of it is filled while the other drains", unit="B")]
+
+
+class DramPart(Part):
+    """The off-chip memory."""
+
+    kind: Annotated[
+        str, Field(min_length=1, max_length=60), about("e.g. LPDDR4: selects its energy")
+    ]
+    bandwidth: Annotated[BytesPerSecond, about("shared by all DMA channels", unit="B/s")]
+    latency_cycles: Annotated[Cycles, about("charged once per transfer", unit="cycles")] = 0
+
+
+class DmaPart(Part):
+    """The copy engines."""
+
+    channels: Annotated[int, Field(ge=1, le=64), about("transfers in flight", unit="channels")] = 2
+    setup_cycles: Annotated[Cycles, about("charged once per transfer", unit="cycles")] = 0
+
+
+class EnergyPart(Part):
+    """Where energy figures come from."""
+
+    table: Annotated[str, about("one published table; sources are never mixed")] = "horowitz_45nm"
+    leakage_mw_per_mm2: Annotated[Exact, about("static power per area", unit="mW/mm2")] = Field(
+        default=0, validate_default=True
+    )
+
+    @field_validator("table")
+    @classmethod
+    def _table_exists(cls, table: str) -> str:
+        from accelsim.cost.energy import TABLES
+
+        if table not in TABLES:
+            raise problem("C005", f"unknown energy table '{table}'", suggest(table, list(TABLES)))
+        return table
+
+
+class ControlPart(Part):
+    """Flip-flops of control logic, by block: an input, no simulation gives them."""
+
+    array: Annotated[Amount, about("sequencer of the array", unit="flip-flops")] = 0
+    dma: Annotated[Amount, about("copy engines", unit="flip-flops")] = 0
+    core: Annotated[Amount, about("command decode and everything else", unit="flip-flops")] = 0
+
+
+class ProtectionPart(Part):
+    """Safety mechanism of each structure; names join with '+' (``secded+self_test``)."""
+
+    scratchpad: Annotated[str, about("e.g. secded, parity")] = "none"
+    accumulators: Annotated[str, about("e.g. secded, parity")] = "none"
+    array: Annotated[str, about("registers of the array, e.g. hardened, dmr")] = "none"
+    control: Annotated[str, about("control flip-flops, e.g. hardened, tmr")] = "none"
+    dram: Annotated[str, about("DRAM content, e.g. secded")] = "none"
+
+    @field_validator("*")
+    @classmethod
+    def _applies(cls, name: str, info: ValidationInfo) -> str:
+        from accelsim.arch.protection import PROTECTIONS, resolve
+
+        structure = info.field_name or ""
+        fitting = sorted(n for n, p in PROTECTIONS.items() if structure in p.applies_to)
+        for part in name.split("+"):
+            known = PROTECTIONS.get(part)
+            if known is None:
+                hint = suggest(part, fitting)
+                raise problem("C005", f"unknown protection '{part}' for {structure}", hint)
+            if structure not in known.applies_to:
+                message = f"protection '{part}' does not apply to {structure}"
+                raise problem("C009", message, "possible: " + ", ".join(fitting))
+        try:
+            resolve(name)
+        except AccelsimError as error:
+            raise problem("C009", error.mistakes[0].message, error.mistakes[0].hint) from None
+        return name
+
+
+class AcceleratorPart(Part):
+    """One core with its memories (a file of its own has ``schema: accelsim/accelerator/v1``)."""
+
+    name: Annotated[Text, about("shown in reports")]
+    description: Annotated[str, about("free text")] = ""
+    clock: Annotated[Hertz, about("every cycle count counts this clock", unit="Hz")]
+    technology: Annotated[Nanometres, about("node of the logic, e.g. '45 nm'", unit="nm")]
+    array: Annotated[ArrayPart, about("the systolic array")]
+    vector: Annotated[VectorPart, about("the element-wise engine")]
+    scratchpad: Annotated[ScratchpadPart, about("the software-managed SRAM")]
+    accumulators: Annotated[AccumulatorsPart, about("the SRAM for partial sums")]
+    dram: Annotated[DramPart, about("the off-chip memory")]
+    dma: Annotated[DmaPart, about("the copy engines")] = DmaPart()
+    energy: Annotated[EnergyPart, about("where energy figures come from")] = EnergyPart()
+    control_flipflops: Annotated[ControlPart, about("control logic by block")] = ControlPart()
+    protection: Annotated[ProtectionPart, about("safety mechanism by structure")] = ProtectionPart()

@@ -1,0 +1,103 @@
+"""Overriding: one tree laid over another, dotted keys, and ``--set`` values as trees."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+from accelsim.config.problems import Problems
+from accelsim.config.yamlpos import Entry, Node, parse
+from accelsim.errors import AccelsimError, Location, Mistake
+
+
+def merge(base: Node, over: Node) -> Node:
+    """``over`` laid on ``base``: mappings merge key by key, anything else replaces.
+
+    A mapping that came from a file of its own (``Node.whole``) replaces too.
+    """
+    if over.whole or not isinstance(base.value, Mapping) or not isinstance(over.value, Mapping):
+        return over
+    entries = dict(base.value)
+    for key, entry in over.value.items():
+        old = entries.get(key)
+        merged = merge(old.node, entry.node) if old else entry.node
+        entries[key] = Entry(old.key if old and merged is not entry.node else entry.key, merged)
+    return Node(entries, base.location, base.folder, base.whole, base.broken)
+
+
+def without(node: Node, keys: Sequence[str]) -> Node:
+    """The mapping less some keys."""
+    entries = {key: entry for key, entry in node.entries.items() if key not in keys}
+    return Node(entries, node.location, node.folder, node.whole, node.broken)
+
+
+def put(path: Sequence[str], entry: Entry, folder: str) -> Node:
+    """A mapping that holds ``entry`` at ``path`` and nothing else."""
+    made = entry
+    for key in reversed(path):
+        made = Entry(entry.key, Node({key: made}, entry.key, folder))
+    return made.node
+
+
+def expand(node: Node, problems: Problems) -> Node:
+    """Dotted keys of a mapping as nested mappings (``a.b: 1`` as ``a: {b: 1}``).
+
+    Shorter paths apply first, so ``accelerator: file`` and ``accelerator.array.rows: 64`` stand
+    together. The same value given in two spellings is C011.
+    """
+    result = Node({}, node.location, node.folder, node.whole, node.broken)
+    seen: dict[str, Location] = {}
+    for key, entry in sorted(node.entries.items(), key=lambda item: item[0].count(".")):
+        path = key.split(".")
+        if not all(path):
+            problems.add("C001", f"'{key}' is not a dotted key", "write e.g. a.b.c", entry.key)
+            continue
+        nested = put(path, entry, node.folder)
+        if not entry.node.whole:
+            for leaf in _leaves(nested):
+                if leaf in seen:
+                    hint = f"first given at {seen[leaf]}; keep one"
+                    problems.add("C011", f"'{leaf}' is given twice", hint, entry.key)
+                seen[leaf] = entry.key
+        result = merge(result, nested)
+    return result
+
+
+def _leaves(node: Node, path: str = "") -> Iterator[str]:
+    if isinstance(node.value, Mapping) and node.value:
+        for key, entry in node.value.items():
+            yield from _leaves(entry.node, f"{path}.{key}" if path else key)
+    else:
+        yield path
+
+
+def as_node(value: object, origin: Location, folder: str) -> Node:
+    """A ``--set`` value: text is read as YAML, Python values are taken as they are.
+
+    Raises:
+        AccelsimError: C003 for another type, or what the YAML reader raises.
+    """
+    if isinstance(value, str):
+        return parse(value, origin, folder, lines=False)
+    return _python(value, origin, folder, 0)
+
+
+def _python(value: object, origin: Location, folder: str, depth: int) -> Node:
+    if value is None or isinstance(value, bool | int | float | str):
+        return Node(value, origin, folder)
+    if isinstance(value, os.PathLike):
+        return Node(str(os.fspath(value)), origin, folder)
+    if depth > 20:
+        raise AccelsimError(Mistake("C012", "nested deeper than 20 levels", "", origin))
+    if isinstance(value, list | tuple):
+        items = tuple(_python(item, origin, folder, depth + 1) for item in value)
+        return Node(items, origin, folder)
+    if isinstance(value, Mapping):
+        entries = {
+            str(key): Entry(origin, _python(item, origin, folder, depth + 1))
+            for key, item in value.items()
+        }
+        return Node(entries, origin, folder)
+    kind = type(value).__name__
+    hint = "use text, numbers, booleans, None, lists and mappings"
+    raise AccelsimError(Mistake("C003", f"a value of type {kind} has no place here", hint, origin))

@@ -1,0 +1,193 @@
+"""What a config file may say: pydantic models, used at this boundary only.
+
+Every field carries its unit and meaning; ``accelsim explain KEY`` and ``accelsim schema`` print
+them. The models are strict: no coercion, no unknown keys. After validation they are converted to
+the frozen dataclasses of :mod:`accelsim.config.types` and forgotten.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, field_validator
+from pydantic_core.core_schema import ValidationInfo
+
+from accelsim.config.fields import (
+    LARGEST,
+    Count,
+    File,
+    OneOf,
+    Part,
+    Positive,
+    Probability,
+    about,
+    problem,
+)
+from accelsim.config.hardware import AcceleratorPart
+from accelsim.config.requirements import SafetyPart, TargetPart
+
+RUN = "accelsim/run/v1"
+ACCELERATOR = "accelsim/accelerator/v1"
+SAFETY = "accelsim/safety/v1"
+
+
+class WorkloadPart(Part):
+    """Which network runs."""
+
+    model: Annotated[File, about("ONNX file of the network, relative to this file")]
+    batch: Annotated[int, Field(ge=1, le=65_536), about("images per inference", unit="images")] = 1
+    unsupported: Annotated[
+        str,
+        OneOf(("refuse", "fallback"), "treatment"),
+        about(
+            "operators the simulator does not know: 'refuse' the network, or cost them as "
+            "element-wise work ('fallback') and list them"
+        ),
+    ] = "refuse"
+
+
+class MappingPart(Part):
+    """What the mapping search minimises."""
+
+    objective: Annotated[
+        str, OneOf(("latency", "energy", "traffic"), "objective"), about("what the plan minimises")
+    ] = "latency"
+
+
+class SchedulePart(Part):
+    """How order, residency and addresses are solved."""
+
+    order: Annotated[
+        str,
+        OneOf(("free", "given"), "order"),
+        about("'free': any valid order; 'given': the file's"),
+    ] = "free"
+    solver: Annotated[str, OneOf(("cpsat", "cbc", "highs"), "solver"), about("the optimiser")] = (
+        "cpsat"
+    )
+    effort: Annotated[
+        float, Field(gt=0, le=10**6), about("deterministic solver time, about seconds", unit="1")
+    ] = 20.0
+
+
+class DataPart(Part):
+    """Labelled evaluation images: (x / divide_by - mean) / std per channel."""
+
+    file: Annotated[
+        File, about("npz with images [n, c, h, w] and labels [n], relative to this file")
+    ]
+    divide_by: Annotated[
+        Positive, about("brings stored values to the network's scale", unit="1")
+    ] = 1.0
+    mean: Annotated[
+        list[float], Field(min_length=1, max_length=4096), about("per channel, or one")
+    ] = Field(default_factory=lambda: [0.0])
+    std: Annotated[
+        list[Positive], Field(min_length=1, max_length=4096), about("per channel, or one")
+    ] = Field(default_factory=lambda: [1.0])
+    limit: Annotated[Count | None, about("use only the first so many images", unit="images")] = None
+
+    @field_validator("std")
+    @classmethod
+    def _one_per_channel(cls, std: list[float], info: ValidationInfo) -> list[float]:
+        mean = info.data.get("mean", std)
+        if len(mean) != len(std) and 1 not in (len(mean), len(std)):
+            message = f"std has {len(std)} channels, mean has {len(mean)}"
+            raise problem("C009", message, "give one value per channel in both")
+        return std
+
+
+class FaultsPart(Part):
+    """A fault-injection campaign on the evaluation images."""
+
+    mode: Annotated[
+        str,
+        OneOf(("exposure", "rate"), "mode"),
+        about(
+            "'exposure': single upsets drawn by bits x resident "
+            "time of the simulated plan; "
+            "'rate': bit flips over all stored weights at a rate per bit"
+        ),
+    ]
+    count: Annotated[Count, about("exposure: number of upsets", unit="upsets")] = 2000
+    images_per_fault: Annotated[Count, about("images seen by each fault", unit="images")] = 32
+    rates: Annotated[
+        list[Probability],
+        Field(max_length=100),
+        about("rate: probabilities per bit", unit="1"),
+    ] = Field(default_factory=list)
+    maps: Annotated[Count, about("rate: fault maps per rate", unit="maps")] = 60
+    clip: Annotated[
+        str,
+        OneOf(("none", "saturate", "zero"), "clip"),
+        about(
+            "rate: bound activations at profiled maxima; out of range 'saturate's or becomes 'zero'"
+        ),
+    ] = "none"
+    bounds: Annotated[
+        File | None, about("JSON of activation maxima, relative to this file; else profiled")
+    ] = None
+    seed: Annotated[int, Field(ge=0, le=LARGEST), about("same seed, same faults")] = 0
+    confidence: Annotated[float, Field(ge=0.5, lt=1), about("of every interval", unit="1")] = 0.95
+
+    @field_validator("rates")
+    @classmethod
+    def _distinct(cls, rates: list[float]) -> list[float]:
+        if len(set(rates)) != len(rates):
+            raise problem("C009", "the same rate twice", "list every rate once")
+        return rates
+
+
+class RunPart(Part):
+    """A run config (``schema: accelsim/run/v1``)."""
+
+    name: Annotated[str | None, about("name of the study and of its run folder")] = None
+    description: Annotated[str, about("free text")] = ""
+    extends: Annotated[File | None, about("another run config that this one overrides")] = None
+    workload: Annotated[WorkloadPart | None, about("which network runs (required)")] = None
+    accelerator: Annotated[
+        AcceleratorPart | None, about("the machine, or the path of its file")
+    ] = None
+    simulate: Annotated[bool, about("false: fault campaign only; no cycles, energy or FMEDA")] = (
+        True
+    )
+    mapping: Annotated[MappingPart, about("what the mapping search minimises")] = MappingPart()
+    schedule: Annotated[SchedulePart, about("how order, residency and addresses are solved")] = (
+        SchedulePart()
+    )
+    data: Annotated[DataPart | None, about("labelled evaluation images")] = None
+    faults: Annotated[FaultsPart | None, about("the fault campaign")] = None
+    safety: Annotated[
+        SafetyPart | None, about("inputs of the FMEDA, or the path of their file")
+    ] = None
+    variants: Annotated[
+        dict[str, dict[str, Any] | None],
+        about("name -> overrides of the base run, nested or dotted; null leaves a variant out"),
+    ] = Field(default_factory=dict)
+    targets: Annotated[list[TargetPart], about("requirements that decide the exit code")] = Field(
+        default_factory=list
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the three kinds of file: run, accelerator, safety."""
+    from pydantic.json_schema import models_json_schema
+
+    files: dict[str, type[BaseModel]] = {
+        RUN: RunPart,
+        ACCELERATOR: AcceleratorPart,
+        SAFETY: SafetyPart,
+    }
+    _, schema = models_json_schema(
+        [(model, "validation") for model in files.values()], title="accelsim config files"
+    )
+    for identifier, model in files.items():
+        definition = schema["$defs"][model.__name__]
+        definition["properties"]["schema"] = {"const": identifier, "title": "Schema"}
+    run = schema["$defs"]["RunPart"]
+    run["required"] = ["schema"]
+    for key in ("accelerator", "safety"):
+        run["properties"][key]["anyOf"].insert(0, {"type": "string", "format": "path"})
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["oneOf"] = [{"$ref": f"#/$defs/{model.__name__}"} for model in files.values()]
+    return schema

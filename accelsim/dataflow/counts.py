@@ -1,0 +1,24 @@
+"""What the dataflow files share: counts of moved elements and integer division."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Elements that cross the array's edges while it computes one product C[m, n]."""
+
+    a: int
+    """Elements of A read from the scratchpad."""
+    b: int
+    """Elements of B read from the scratchpad."""
+    sums_written: int
+    """Partial or final sums written to the accumulator SRAM."""
+    sums_read: int
+    """Partial sums read back to be added to."""
+
+
+def ceil_div(a: int, b: int) -> int:
+    """a / b rounded up, for b > 0."""
+    return -(-a // b)

@@ -1,0 +1,200 @@
+"""Trace, plan and cost tables -> metrics, per-operator rows and chart data. Pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from accelsim.arch.parts import Accelerator
+from accelsim.cost.area import AreaBreakdown
+from accelsim.cost.energy import EnergyBreakdown
+from accelsim.metrics import KNOWN, Metric
+from accelsim.plan import MemoryPlan
+from accelsim.sim.exposure import Exposure, occupancy
+from accelsim.sim.summary import bound_resource, busy_cycles, layer_rows
+from accelsim.sim.trace import Trace
+from accelsim.workload.graph import Workload
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """One simulated design with everything that was derived from it."""
+
+    workload: Workload
+    accelerator: Accelerator
+    plan: MemoryPlan
+    trace: Trace
+    exposures: tuple[Exposure, ...]
+    energy: EnergyBreakdown
+    energy_by_op: dict[str, EnergyBreakdown]
+    area: AreaBreakdown
+    bounds_cycles: dict[str, int]
+    """Lower bounds of the makespan by resource."""
+    unprotected_cycles: int
+    """Makespan of the same plan on the same machine without its protections."""
+
+
+def metric(name: str, value: float | int | str, source: str) -> tuple[str, Metric]:
+    """(name, exact metric) with the unit of the contract."""
+    return name, Metric(value, KNOWN[name][0], source)
+
+
+def simulation_metrics(done: Simulated) -> dict[str, Metric]:
+    """Everything that is exact: no confidence bounds."""
+    acc, plan, trace = done.accelerator, done.plan, done.trace
+    tasks = trace.graph.tasks
+    cycles = trace.cycles
+    seconds = cycles / acc.clock_hz
+    pes = acc.array.rows * acc.array.cols
+    macs = sum(task.macs for task in tasks)
+    base_cycles = done.unprotected_cycles
+    protection_area = sum(done.area.protection.values())
+    return dict(
+        [
+            metric("latency.cycles", cycles, "sim"),
+            metric("latency.seconds", seconds, "sim"),
+            metric("throughput.inferences_per_s", 1 / seconds, "sim"),
+            metric("utilisation.mac", macs / (cycles * pes), "sim"),
+            metric("bound.resource", bound_resource(trace), "sim"),
+            metric("macs.total", macs, "workload"),
+            metric("energy.total_j", done.energy.total_j, "cost"),
+            metric("energy.dram_j", done.energy.dram_j, "cost"),
+            metric("energy.sram_j", done.energy.scratchpad_j + done.energy.accumulators_j, "cost"),
+            metric("energy.compute_j", done.energy.array_j + done.energy.vector_j, "cost"),
+            metric("energy.static_j", done.energy.static_j, "cost"),
+            metric("area.mm2", done.area.total_mm2, "cost"),
+            metric("dram.read_bytes", sum(t.dram_read_bytes for t in tasks), "sim"),
+            metric("dram.write_bytes", sum(t.dram_write_bytes for t in tasks), "sim"),
+            metric("sram.peak_bytes", plan.peak_bytes, "plan"),
+            metric("sram.capacity_bytes", acc.scratchpad.bytes, "plan"),
+            metric("sram.lower_bound_bytes", plan.lower_bound_bytes, "plan"),
+            metric("plan.traffic_bytes", plan.traffic_bytes, "plan"),
+            metric("plan.spill_bytes", plan.spill_bytes, "plan"),
+            metric("plan.proved", int(plan.proved), "plan"),
+            metric(
+                "protection.area_overhead",
+                protection_area / (done.area.total_mm2 - protection_area),
+                "cost",
+            ),
+            metric("protection.latency_overhead", cycles / base_cycles - 1, "sim"),
+        ]
+    )
+
+
+def layer_table(done: Simulated) -> tuple[dict[str, Any], ...]:
+    """One row per operator in order of execution: times, traffic, energy, mapping."""
+    pes = done.accelerator.array.rows * done.accelerator.array.cols
+    ops = {op.name: op for op in done.workload.ops}
+    steps = {step.op: step for step in done.plan.steps}
+    rows = []
+    for row in layer_rows(done.trace, pes=pes):
+        energy = done.energy_by_op[row.op]
+        rows.append(
+            {
+                **asdict(row),
+                "kind": str(ops[row.op].kind),
+                "mapping": steps[row.op].candidate.name,
+                **{f"energy_{name}_j": joules for name, joules in energy_parts(energy).items()},
+            }
+        )
+    return tuple(rows)
+
+
+def energy_parts(energy: EnergyBreakdown) -> dict[str, float]:
+    """Component -> joules, the largest parts first in the machine's data path."""
+    return {
+        "dram": energy.dram_j,
+        "scratchpad": energy.scratchpad_j,
+        "accumulators": energy.accumulators_j,
+        "array": energy.array_j,
+        "vector": energy.vector_j,
+        "static": energy.static_j,
+    }
+
+
+def plan_table(done: Simulated) -> dict[str, Any]:
+    """The memory plan as JSON: order, residency, loads, stores, addresses."""
+    plan, tensors = done.plan, done.workload.tensors
+    steps = [
+        {
+            "op": step.op,
+            "mapping": step.candidate.name,
+            "cycles": step.candidate.cycles,
+            "buffer_address": step.buffer_address,
+            "buffer_bytes": step.candidate.buffer_bytes,
+            "prefetch_bytes": step.candidate.prefetch_bytes,
+            "streamed": sorted(step.candidate.streamed),
+            "loads": list(step.loads),
+            "stores": list(step.stores),
+            "resident": {
+                name: {"address": address, "bytes": tensors[name].bytes}
+                for name, address in (step.addresses or {}).items()
+            },
+        }
+        for step in plan.steps
+    ]
+    return {
+        "schema": "accelsim/plan/v1",
+        "steps": steps,
+        "capacity_bytes": done.accelerator.scratchpad.bytes,
+        "peak_bytes": plan.peak_bytes,
+        "lower_bound_bytes": plan.lower_bound_bytes,
+        "traffic_bytes": plan.traffic_bytes,
+        "spill_bytes": plan.spill_bytes,
+        "cost": plan.cost,
+        "cost_lower_bound": plan.cost_lower_bound,
+        "objective": plan.objective,
+        "proved": plan.proved,
+        "status": plan.status,
+        "solver": plan.solver,
+        "notes": list(plan.notes),
+    }
+
+
+def roofline(done: Simulated) -> dict[str, Any]:
+    """Array operators as points (MACs per DRAM byte, MACs per cycle) under the machine's roof."""
+    acc = done.accelerator
+    points = []
+    for row in layer_rows(done.trace, pes=acc.array.rows * acc.array.cols):
+        moved = row.dram_read_bytes + row.dram_write_bytes
+        if row.macs and row.cycles:
+            points.append(
+                {
+                    "op": row.op,
+                    "macs_per_byte": row.macs / moved if moved else None,
+                    "macs_per_cycle": row.macs / row.cycles,
+                    "bound": row.bound,
+                }
+            )
+    return {
+        "peak_macs_per_cycle": acc.array.rows * acc.array.cols,
+        "dram_bytes_per_cycle": float(acc.dram_bytes_per_cycle),
+        "points": points,
+    }
+
+
+def chart_data(done: Simulated) -> dict[str, Any]:
+    """curves.json: what the report draws besides the tables."""
+    return {
+        "occupancy": [list(point) for point in occupancy(done.trace, "scratchpad")],
+        "roofline": roofline(done),
+        "busy": busy_cycles(done.trace),
+        "energy": energy_parts(done.energy),
+        "area": {**done.area.blocks, **{f"{k} protection": v for k, v in done.area.protection.items() if v}},
+        "bounds": dict(done.bounds_cycles),
+    }
+
+
+def exposure_table(exposures: tuple[Exposure, ...]) -> tuple[dict[str, Any], ...]:
+    """exposure.csv: one row per tensor and structure."""
+    return tuple(asdict(e) for e in exposures)
+
+
+def accumulator_bytes_used(done: Simulated) -> int:
+    """Allocated part of the accumulator SRAM: highest address of any accumulator tile."""
+    return max(
+        (v.address + v.bytes for v in done.trace.graph.values if v.structure == "accumulators"),
+        default=0,
+    )
+
+

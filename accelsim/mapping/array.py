@@ -1,0 +1,299 @@
+"""Candidate tilings of an operator on the array: the loop nest counted in closed form.
+
+Every figure that must equal what the lowering does (traffic, buffer bytes) is exact; the cycles are
+an estimate, because contention and dependencies between operators are the simulation's business.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from accelsim.arch.parts import Accelerator
+from accelsim.dataflow.counts import ceil_div
+from accelsim.mapping.layout import TileSizes, array_layout
+from accelsim.mapping.tiles import (
+    ArrayOp,
+    Block,
+    Fills,
+    channel_blocks,
+    count_fills,
+    element_bytes,
+    pixel_ranges,
+    split,
+)
+from accelsim.mapping.timing import Timing
+from accelsim.plan import Candidate, Tiling
+
+
+@dataclass(frozen=True)
+class PixelTiles:
+    """A way to tile m."""
+
+    size: int
+    counts: tuple[tuple[int, int], ...]
+    """(pixels of a tile, how many such tiles)."""
+    tiles: int
+    regions: int
+    """Input pixels of all tiles, halo included."""
+    region: int
+    """Input pixels of the largest tile."""
+    first: int
+    """Input pixels of the first tile."""
+
+
+@dataclass(frozen=True)
+class ReductionTiles:
+    """A way to tile k."""
+
+    size: int
+    counts: tuple[tuple[int, int], ...]
+    tiles: int
+    channels: int
+    """Input channels of one group over all tiles (a channel cut in two counts twice)."""
+    channel: int
+    """Most input channels in one tile."""
+
+
+@dataclass(frozen=True)
+class BlockTiles:
+    """A way to tile n, and the groups."""
+
+    size: int
+    shapes: tuple[tuple[Block, int], ...]
+    """(a block of each shape, how many like it)."""
+    blocks: int
+    runs: int
+    """Groups, or sets of groups, that come one after the other."""
+    widest: Block
+
+
+def pixel_tiles(operands: ArrayOp, size: int) -> PixelTiles:
+    """Tile the output pixels with at most ``size`` per tile."""
+    ranges = pixel_ranges(operands.op.window, operands.gemm.m, size)
+    regions = [operands.a_pixels(m) for m in ranges]
+    return PixelTiles(
+        size, _count([count for _, count in ranges]), len(ranges),
+        sum(regions), max(regions), regions[0],
+    )  # fmt: skip
+
+
+def reduction_tiles(operands: ArrayOp, size: int) -> ReductionTiles:
+    """Tile the reduction with at most ``size`` per tile."""
+    ranges = split(operands.gemm.k, size)
+    channels = [operands.a_channels(k) for k in ranges]
+    counts = _count([count for _, count in ranges])
+    return ReductionTiles(size, counts, len(ranges), sum(channels), max(channels))
+
+
+def block_tiles(operands: ArrayOp, size: int) -> BlockTiles:
+    """Tile the output channels with at most ``size`` per tile."""
+    blocks = channel_blocks(operands.gemm, size)
+    number = Counter((block.groups, block.n) for block in blocks)
+    shapes = tuple((Block(0, g, 0, n), count) for (g, n), count in number.items())
+    runs = len({block.group for block in blocks})
+    return BlockTiles(size, shapes, len(blocks), runs, max(blocks, key=lambda b: b.channels))
+
+
+def _count(values: list[int]) -> tuple[tuple[int, int], ...]:
+    return tuple(Counter(values).items())
+
+
+@dataclass(frozen=True)
+class Nest:
+    """One loop nest, before choosing what is resident."""
+
+    tiling: Tiling
+    fills: Fills
+    sizes: TileSizes
+    array_cycles: int
+    vector_cycles: int
+    a_bytes: int
+    """Streamed bytes of A with halo and refetch."""
+    b_bytes: int
+    bias_bytes: int
+    first_a: int
+    """Bytes of the first transfer of A."""
+
+
+def loop_nest(
+    operands: ArrayOp,
+    pixels: PixelTiles,
+    blocks: BlockTiles,
+    reductions: ReductionTiles,
+    order: str,
+    timing: Timing,
+) -> Nest:
+    """Count one loop nest."""
+    op, gemm = operands.op, operands.gemm
+    fills = count_fills(blocks.blocks, blocks.runs, pixels.tiles, reductions.tiles, order)
+    outputs = gemm.m * gemm.n * gemm.groups
+    array_cycles = vector_cycles = 0
+    for block, many_blocks in blocks.shapes:
+        for m, many_m in pixels.counts:
+            number = many_blocks * many_m
+            element_ops = ceil_div(op.vector_ops * m * block.channels, outputs)
+            vector_cycles += number * timing.vector(op.kind, element_ops, epilogue=True)
+            array_cycles += number * sum(
+                many_k * timing.array(m, block.n, k, block.groups)
+                for k, many_k in reductions.counts
+            )
+    wide, size_a = blocks.widest, element_bytes(operands.a)
+    first_m = pixels.counts[0][0]
+    per_pixel = reductions.channel * wide.groups * size_a
+    return Nest(
+        Tiling(pixels.size, blocks.size, reductions.size, order),
+        fills,
+        TileSizes(
+            a=pixels.region * per_pixel,
+            b=operands.b_bytes((0, reductions.counts[0][0]), wide),
+            bias=operands.bias_bytes(wide),
+            out=operands.out_bytes((0, first_m), wide),
+        ),
+        array_cycles,
+        vector_cycles,
+        a_bytes=pixels.regions * reductions.channels * gemm.groups * size_a * fills.input_refetch,
+        b_bytes=gemm.k * gemm.n * gemm.groups * element_bytes(operands.b) * fills.weight_refetch,
+        bias_bytes=_bias_total(operands) * fills.bias_refetch,
+        first_a=pixels.first * per_pixel,
+    )
+
+
+def _bias_total(operands: ArrayOp) -> int:
+    if operands.bias is None:
+        return 0
+    return operands.gemm.n * operands.gemm.groups * element_bytes(operands.bias)
+
+
+def realise(
+    nest: Nest,
+    operands: ArrayOp,
+    streamed: frozenset[str],
+    variant: str,
+    accelerator: Accelerator,
+    timing: Timing,
+    *,
+    prefetch: bool,
+) -> Candidate:
+    """The candidate of a loop nest once it is known what streams.
+
+    cycles = first loads that nothing hides + max(compute, the other transfers) + last store, with
+    compute = max(array, vector) + the shorter one's share of one tile.
+    """
+    stream_a, stream_out = operands.a.name in streamed, operands.output.name in streamed
+    stream_b = operands.constant or operands.b.name in streamed
+    layout = array_layout(
+        nest.sizes, nest.fills, accelerator.scratchpad.alignment_bytes, stream_a=stream_a,
+        stream_b=stream_b, stream_out=stream_out, constant=operands.constant,
+    )  # fmt: skip
+    fills, sizes = nest.fills, nest.sizes
+    constants = nest.bias_bytes + (nest.b_bytes if stream_b else 0)
+    read = constants + (nest.a_bytes if stream_a else 0)
+    written = operands.output.bytes if stream_out else 0
+    lone_bias = operands.bias is not None and not operands.constant
+    transfers = (
+        (fills.weights if stream_b else 0)
+        + (fills.biases if lone_bias else 0)
+        + (fills.inputs if stream_a else 0)
+        + (fills.outputs if stream_out else 0)
+    )
+    first = sizes.bias + (sizes.b if stream_b else 0)
+    exposed = timing.dma(first) if first and not prefetch else 0
+    exposed += timing.dma(nest.first_a) if stream_a and nest.first_a else 0
+    last = timing.dma(sizes.out) if stream_out else 0
+    moving = transfers * timing.dma_fixed + timing.transfer_bytes(read + written)
+    array, vector = nest.array_cycles, nest.vector_cycles
+    compute = max(array, vector) + ceil_div(min(array, vector), fills.outputs)
+    t = nest.tiling
+    name = f"{variant}/m{t.m}n{t.n}k{t.k}" + ("-mnk" if t.order == "mnk" else "")
+    return Candidate(
+        name=name if prefetch or not operands.constant else f"{name}-noprefetch",
+        tiling=t,
+        streamed=streamed,
+        buffer_bytes=layout.bytes,
+        prefetch_bytes=layout.prefetchable if prefetch else 0,
+        dram_read_bytes=read,
+        dram_write_bytes=written,
+        cycles=exposed + max(compute, moving - exposed - last) + last,
+        compute_cycles=compute,
+    )
+
+
+def row_sizes(operands: ArrayOp) -> tuple[int, ...]:
+    """Tile sizes of m in whole output rows (without a window: halvings of m), largest first."""
+    window, m = operands.op.window, operands.gemm.m
+    if window is None:
+        return _halvings(m, 1)
+    rows = m // window.out_width
+    return tuple(count * window.out_width for count in _distinct_parts(rows))
+
+
+def part_row_sizes(operands: ArrayOp) -> tuple[int, ...]:
+    """Tile sizes of m below one output row (none without a window), largest first."""
+    window = operands.op.window
+    return () if window is None else _halvings(window.out_width, 1)[1:]
+
+
+def channel_sizes(operands: ArrayOp, cols: int) -> tuple[int, ...]:
+    """Tile sizes of n: multiples of the columns, then, for groups, whole groups; largest first."""
+    gemm = operands.gemm
+    within = {min(gemm.n, ceil_div(part, cols) * cols) for part in _distinct_parts(gemm.n)}
+    spans = {q * gemm.n for q in _halvings(gemm.groups, 1)} if gemm.groups > 1 else set()
+    return tuple(sorted(within | spans, reverse=True))
+
+
+def reduction_sizes(operands: ArrayOp, rows: int) -> tuple[int, ...]:
+    """Tile sizes of k: whole, then halvings in multiples of the rows; largest first."""
+    return _halvings(operands.gemm.k, rows)
+
+
+def _distinct_parts(total: int) -> tuple[int, ...]:
+    """Distinct values of ceil(total / t), largest first."""
+    found: list[int] = []
+    part = total
+    while part >= 1:
+        found.append(part)
+        # The fewest tiles that make the tile smaller than ``part``.
+        part = 0 if part == 1 else ceil_div(total, ceil_div(total, part - 1))
+    return tuple(found)
+
+
+def _halvings(total: int, unit: int) -> tuple[int, ...]:
+    """total, then total / 2, / 4, ... rounded up to ``unit``, down to one unit."""
+    found = [total]
+    parts = 2
+    while found[-1] > unit:
+        size = ceil_div(ceil_div(total, parts), unit) * unit
+        if size < found[-1]:
+            found.append(size)
+        parts *= 2
+    return tuple(found)
+
+
+def nests(
+    operands: ArrayOp,
+    accelerator: Accelerator,
+    timing: Timing,
+    pixel_sizes: tuple[int, ...],
+) -> Iterator[Nest]:
+    """All loop nests whose accumulator tile fits half of the accumulator SRAM."""
+    array = accelerator.array
+    budget = accumulator_tile_elements(accelerator)
+    pixels = [pixel_tiles(operands, size) for size in pixel_sizes]
+    reductions = [reduction_tiles(operands, size) for size in reduction_sizes(operands, array.rows)]
+    for size in channel_sizes(operands, array.cols):
+        blocks = block_tiles(operands, size)
+        for m in pixels:
+            if m.counts[0][0] * blocks.widest.channels > budget:
+                continue
+            # With one channel block or one pixel tile both orders are the same loop nest.
+            same = m.tiles == 1 or blocks.blocks == blocks.runs
+            for k in reductions:
+                for order in ("nmk",) if same else ("nmk", "mnk"):
+                    yield loop_nest(operands, m, blocks, k, order, timing)
+
+
+def accumulator_tile_elements(accelerator: Accelerator) -> int:
+    """Sums that one half of the double-buffered accumulator SRAM holds."""
+    return accelerator.accumulators.bytes // 2 // ceil_div(accelerator.array.accumulator_bits, 8)

@@ -1,0 +1,173 @@
+"""Where the tile buffers of an operator lie inside its workspace.
+
+Order: first constants (their first slots come first, so that they can be prefetched into a
+contiguous beginning), then streamed inputs, then the streamed output. Every buffer starts on the
+scratchpad's alignment. A buffer that is filled more than once has two slots: one is filled or
+drained by DMA while the other is in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from accelsim.dataflow.counts import ceil_div
+from accelsim.mapping.tiles import (
+    ArrayOp,
+    Fills,
+    channel_blocks,
+    count_fills,
+    pixel_ranges,
+    split,
+    vector_input_bytes,
+    vector_tiles,
+)
+from accelsim.plan import Tiling
+from accelsim.workload.graph import Op, Tensor, Workload
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """One slot. ``role``: ``b``, ``bias``, ``a``, ``out``, or, for vector operators,
+    ``in:<tensor>`` and ``const:<tensor>``."""
+
+    role: str
+    slot: int
+    offset: int
+    bytes: int
+    """Largest tile it has to hold (its footprint is aligned)."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The workspace of one operator run."""
+
+    buffers: tuple[Buffer, ...]
+    bytes: int
+    prefetchable: int
+    """Bytes of the beginning that hold the first constants."""
+
+    def slots(self, role: str) -> tuple[Buffer, ...]:
+        """Slots of one role (none if that operand has no tile buffer)."""
+        return tuple(buffer for buffer in self.buffers if buffer.role == role)
+
+
+def align(size: int, alignment: int) -> int:
+    """``size`` rounded up to a multiple of ``alignment``."""
+    return ceil_div(size, alignment) * alignment
+
+
+def stack(wanted: Sequence[tuple[str, int, int]], alignment: int, prefetch: int) -> Layout:
+    """Buffers one above the other from (role, slot, bytes); the first ``prefetch`` entries are
+    the prefetchable beginning."""
+    buffers: list[Buffer] = []
+    offset = beginning = 0
+    for index, (role, slot, size) in enumerate(wanted):
+        if size > 0:
+            buffers.append(Buffer(role, slot, offset, size))
+            offset += align(size, alignment)
+        if index < prefetch:
+            beginning = offset
+    return Layout(tuple(buffers), offset, beginning)
+
+
+@dataclass(frozen=True)
+class TileSizes:
+    """Largest tile of each operand of an array operator, bytes."""
+
+    a: int
+    b: int
+    bias: int
+    out: int
+
+
+def array_layout(
+    sizes: TileSizes,
+    fills: Fills,
+    alignment: int,
+    *,
+    stream_a: bool,
+    stream_b: bool,
+    stream_out: bool,
+    constant: bool,
+) -> Layout:
+    """Workspace of an array operator. ``constant``: B is a weight (always streamed, and its first
+    tile can be prefetched)."""
+    wanted: list[tuple[str, int, int]] = []
+    for slot in (0, 1):
+        if (constant or stream_b) and fills.weights > slot:
+            wanted.append(("b", slot, sizes.b))
+        if fills.biases > slot:
+            wanted.append(("bias", slot, sizes.bias))
+    prefetch = 2 if constant else 0
+    for role, used, count, size in (
+        ("a", stream_a, fills.inputs, sizes.a),
+        ("out", stream_out, fills.outputs, sizes.out),
+    ):
+        if used:
+            wanted += [(role, slot, size) for slot in range(min(count, 2))]
+    return stack(wanted, alignment, prefetch)
+
+
+def array_workspace(
+    operands: ArrayOp, tiling: Tiling, streamed: frozenset[str], alignment: int
+) -> Layout:
+    """Workspace of an array operator from its tiling alone."""
+    op, gemm = operands.op, operands.gemm
+    blocks = channel_blocks(gemm, tiling.n)
+    pixels = pixel_ranges(op.window, gemm.m, tiling.m)
+    reductions = split(gemm.k, tiling.k)
+    runs = len({block.group for block in blocks})
+    wide = max(blocks, key=lambda block: block.channels)
+    sizes = TileSizes(
+        a=max(operands.a_bytes(m, k, wide) for m in pixels for k in reductions),
+        b=max(operands.b_bytes(k, wide) for k in reductions),
+        bias=operands.bias_bytes(wide),
+        out=max(operands.out_bytes(m, wide) for m in pixels),
+    )
+    return array_layout(
+        sizes,
+        count_fills(len(blocks), runs, len(pixels), len(reductions), tiling.order),
+        alignment,
+        stream_a=operands.a.name in streamed,
+        stream_b=operands.b.name in streamed,
+        stream_out=operands.output.name in streamed,
+        constant=operands.constant,
+    )
+
+
+def constants_of(op: Op, workload: Workload) -> tuple[tuple[Tensor, bool], ...]:
+    """Constant operands of a vector operator; True: as large as the output, hence tiled with it
+    (smaller ones are loaded whole, once)."""
+    output = workload.tensors[op.output]
+    names = [name for name in (op.weight, op.bias) if name is not None]
+    found = [workload.tensors[name] for name in names]
+    return tuple((tensor, tensor.elements == output.elements) for tensor in found)
+
+
+def vector_workspace(
+    op: Op, workload: Workload, size: int, streamed: frozenset[str], alignment: int
+) -> Layout:
+    """Workspace of a vector operator in tiles of ``size`` output elements."""
+    output = workload.tensors[op.output]
+    tiles = vector_tiles(op, output, size)
+    slots = range(min(len(tiles), 2))
+    wanted: list[tuple[str, int, int]] = []
+    for tensor, tiled in constants_of(op, workload):
+        largest = _largest(op, tensor, output, size) if tiled else tensor.bytes
+        wanted += [(f"const:{tensor.name}", slot, largest) for slot in (slots if tiled else (0,))]
+    for name in op.inputs:
+        if name in streamed:
+            largest = _largest(op, workload.tensors[name], output, size)
+            wanted += [(f"in:{name}", slot, largest) for slot in slots]
+    if op.output in streamed:
+        largest = _largest(op, output, output, size)
+        wanted += [("out", slot, largest) for slot in slots]
+    return stack(wanted, alignment, 0)
+
+
+def _largest(op: Op, tensor: Tensor, output: Tensor, size: int) -> int:
+    tiles = vector_tiles(op, output, size)
+    if tensor is output:
+        return max(tile.count for tile in tiles) * tensor.bytes // max(1, tensor.elements)
+    return max(vector_input_bytes(op, tensor, output, tile) for tile in tiles)

@@ -1,0 +1,263 @@
+"""The tiles of an operator: index ranges, and the bytes each of them needs.
+
+Pure geometry, shared by the mapping (which counts tiles in closed form) and the lowering (which
+walks them). Feature maps are tiled in whole output rows of all channels, or in parts of one row;
+the input region of a tile is the bounding box of what its windows cover inside the image (halo
+included, padding not: nobody stores it).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accelsim.dataflow.counts import ceil_div
+from accelsim.workload.graph import BITS, Gemm, Op, OpKind, Tensor, Window, Workload
+
+Range = tuple[int, int]
+"""(start, count)."""
+
+
+def split(total: int, size: int) -> tuple[Range, ...]:
+    """[0, total) in ranges of ``size``, the last one shorter if need be."""
+    return tuple((start, min(size, total - start)) for start in range(0, total, size))
+
+
+def element_bytes(tensor: Tensor) -> int:
+    """Bytes of one element."""
+    return ceil_div(BITS[tensor.dtype], 8)
+
+
+def _span(first: int, count: int, stride: int, pad: int, reach: int, size: int) -> int:
+    """Input positions inside [0, size) that ``count`` outputs from ``first`` on look at."""
+    low = max(0, first * stride - pad)
+    high = min(size, (first + count - 1) * stride - pad + reach)
+    return max(0, high - low)
+
+
+def _row_span(window: Window, row: int, rows: int) -> int:
+    """Input rows of output rows [row, row + rows), counted over all images of the batch."""
+    reach = (window.kernel_height - 1) * window.dilation[0] + 1
+    total = 0
+    while rows > 0:
+        first = row % window.out_height
+        count = min(rows, window.out_height - first)
+        total += _span(first, count, window.stride[0], window.pads[0], reach, window.in_height)
+        row, rows = row + count, rows - count
+    return total
+
+
+def input_pixels(window: Window, start: int, count: int) -> int:
+    """Input pixels of output pixels [start, start + count): whole rows or a part of one row."""
+    row, column = divmod(start, window.out_width)
+    if column == 0 and count % window.out_width == 0:
+        return _row_span(window, row, count // window.out_width) * window.in_width
+    reach = (window.kernel_width - 1) * window.dilation[1] + 1
+    columns = _span(column, count, window.stride[1], window.pads[1], reach, window.in_width)
+    return _row_span(window, row, 1) * columns
+
+
+def pixel_ranges(window: Window | None, total: int, size: int) -> tuple[Range, ...]:
+    """Tiles over the ``total`` output pixels (rows of A) of at most ``size``.
+
+    With a window: whole output rows, or, below one row, parts of each row.
+    """
+    if window is None:
+        return split(total, size)
+    width = window.out_width
+    if size >= width:
+        return split(total, size // width * width)
+    return tuple(
+        (row + start, count)
+        for row in range(0, total, width)
+        for start, count in split(width, size)
+    )
+
+
+@dataclass(frozen=True)
+class Block:
+    """Output channels of one tile: ``n`` channels from ``n0`` of each of ``groups`` groups."""
+
+    group: int
+    groups: int
+    n0: int
+    n: int
+
+    @property
+    def channels(self) -> int:
+        """Output channels of the block."""
+        return self.groups * self.n
+
+
+def channel_blocks(gemm: Gemm, size: int) -> tuple[Block, ...]:
+    """Tiles over the output channels, group by group.
+
+    Up to ``gemm.n`` channels a tile stays within a group; above, it spans size // gemm.n whole
+    groups (a depthwise convolution has one channel per group).
+    """
+    if size <= gemm.n:
+        return tuple(
+            Block(group, 1, start, count)
+            for group in range(gemm.groups)
+            for start, count in split(gemm.n, size)
+        )
+    return tuple(
+        Block(group, groups, 0, gemm.n) for group, groups in split(gemm.groups, size // gemm.n)
+    )
+
+
+@dataclass(frozen=True)
+class ArrayOp:
+    """An array operator with its operands resolved."""
+
+    op: Op
+    gemm: Gemm
+    a: Tensor
+    """Pixels: activations."""
+    b: Tensor
+    """Channels: a constant weight, or the second activation."""
+    bias: Tensor | None
+    output: Tensor
+
+    @property
+    def constant(self) -> bool:
+        """True when B is a weight."""
+        return self.op.weight is not None
+
+    def a_channels(self, k: Range) -> int:
+        """Channels of one group of A that the reduction range touches."""
+        window = self.op.window
+        if window is None:
+            return k[1]
+        taps = window.kernel_height * window.kernel_width
+        return ceil_div(k[0] + k[1], taps) - k[0] // taps
+
+    def a_pixels(self, m: Range) -> int:
+        """Pixels of A (rows of A without a window) that the output range needs."""
+        window = self.op.window
+        return m[1] if window is None else input_pixels(window, *m)
+
+    def a_bytes(self, m: Range, k: Range, block: Block) -> int:
+        """Bytes of A in one tile."""
+        per_pixel = self.a_channels(k) * block.groups * element_bytes(self.a)
+        return self.a_pixels(m) * per_pixel
+
+    def b_bytes(self, k: Range, block: Block) -> int:
+        """Bytes of B in one tile."""
+        return k[1] * block.channels * element_bytes(self.b)
+
+    def bias_bytes(self, block: Block) -> int:
+        """Bytes of the bias of a block (0 without a bias)."""
+        return 0 if self.bias is None else block.channels * element_bytes(self.bias)
+
+    def out_bytes(self, m: Range, block: Block) -> int:
+        """Bytes of the output in one tile."""
+        return m[1] * block.channels * element_bytes(self.output)
+
+
+def array_op(op: Op, workload: Workload) -> ArrayOp:
+    """Resolve the operands of an operator with a :class:`Gemm`."""
+    assert op.gemm is not None, f"{op.name} is not an array operator"
+    tensors = workload.tensors
+    b = op.weight if op.weight is not None else op.inputs[-1]
+    bias = tensors[op.bias] if op.bias is not None else None
+    return ArrayOp(op, op.gemm, tensors[op.inputs[0]], tensors[b], bias, tensors[op.output])
+
+
+@dataclass(frozen=True)
+class Fills:
+    """How often each tile buffer of an array operator is filled in one run of it."""
+
+    weights: int
+    inputs: int
+    biases: int
+    outputs: int
+    weight_refetch: int
+    """How often all of B is moved; likewise below."""
+    input_refetch: int
+    bias_refetch: int
+
+
+def count_fills(blocks: int, runs: int, pixels: int, reductions: int, order: str) -> Fills:
+    """Fills of the loop nest with the groups outermost, then ``order`` (``nmk`` or ``mnk``).
+
+    ``blocks`` channel blocks in ``runs`` equal runs (one per group or set of groups); ``pixels``
+    and ``reductions`` tiles of m and k. A buffer is refilled when the tile it should hold changes:
+    the operand that an outer loop holds is fetched once, unless k is cut and the inner loop walks
+    all of k in between.
+    """
+    per_run = blocks // runs
+    if order == "nmk":
+        weight_refetch = pixels if reductions > 1 else 1
+        input_refetch = per_run if pixels * reductions > 1 else 1
+        bias_refetch = 1
+    else:
+        weight_refetch = pixels if per_run * reductions > 1 else 1
+        input_refetch = per_run if reductions > 1 else 1
+        bias_refetch = pixels if per_run > 1 else 1
+    return Fills(
+        weights=blocks * reductions * weight_refetch,
+        inputs=runs * pixels * reductions * input_refetch,
+        biases=blocks * bias_refetch,
+        outputs=blocks * pixels,
+        weight_refetch=weight_refetch,
+        input_refetch=input_refetch,
+        bias_refetch=bias_refetch,
+    )
+
+
+@dataclass(frozen=True)
+class VectorTile:
+    """One tile of a vector operator: output elements [start, start + count) of its tiling order."""
+
+    start: int
+    count: int
+    row: int = 0
+    rows: int = 0
+    """Pools: output rows of all channels (batch included)."""
+
+
+def vector_tiles(op: Op, output: Tensor, size: int) -> tuple[VectorTile, ...]:
+    """Tiles of at most ``size`` output elements; pools in whole rows of all channels."""
+    if not _by_rows(op):
+        return tuple(VectorTile(start, count) for start, count in split(output.elements, size))
+    per_row = vector_grain(op, output)
+    rows = output.elements // per_row
+    return tuple(
+        VectorTile(row * per_row, count * per_row, row, count)
+        for row, count in split(rows, max(1, size // per_row))
+    )
+
+
+def vector_grain(op: Op, output: Tensor) -> int:
+    """Output elements that cannot be split: a row of a pool, the last axis of a softmax, or 1."""
+    if _by_rows(op):
+        assert op.window is not None
+        return op.window.out_width * op.window.out_channels
+    if op.kind is OpKind.SOFTMAX and output.shape:
+        return output.shape[-1]
+    return 1
+
+
+def vector_input_bytes(op: Op, source: Tensor, output: Tensor, tile: VectorTile) -> int:
+    """Bytes of an input that one tile reads.
+
+    Pools: rows with halo. Otherwise the share of the input that the tile is of the output, which
+    is exact for element-wise operators and sums to the whole input for all others.
+    """
+    if _by_rows(op):
+        assert op.window is not None
+        rows = _row_span(op.window, tile.row, tile.rows)
+        return rows * op.window.in_width * op.window.in_channels * element_bytes(source)
+    return share(source.bytes, tile.start, tile.count, output.elements)
+
+
+def share(amount: int, start: int, count: int, total: int) -> int:
+    """Whole-number share of ``amount`` for [start, start + count) of ``total``; shares of a
+    partition sum to ``amount``."""
+    if total == 0:
+        return 0
+    return amount * (start + count) // total - amount * start // total
+
+
+def _by_rows(op: Op) -> bool:
+    return op.window is not None and op.kind in (OpKind.MAX_POOL, OpKind.AVERAGE_POOL)

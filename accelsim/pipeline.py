@@ -1,0 +1,264 @@
+"""The chain of stages, from a config file to a run record. The only place that knows their order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from accelsim.arch.parts import Accelerator
+from accelsim.config.load import load_study
+from accelsim.config.types import RunConfig, Study
+from accelsim.cost.area import area
+from accelsim.cost.energy import energy, energy_by_op
+from accelsim.figures import (
+    Simulated,
+    chart_data,
+    exposure_table,
+    layer_table,
+    plan_table,
+    simulation_metrics,
+)
+from accelsim.lower import lower
+from accelsim.mapping import lower_bounds
+from accelsim.metrics import Metric
+from accelsim.plan import MemoryPlan
+from accelsim.progress import Progress, silent
+from accelsim.sim.check import check_placement, check_trace
+from accelsim.sim.engine import simulate
+from accelsim.sim.exposure import exposures
+from accelsim.sim.rle import dump_trace
+from accelsim.sim.trace import Trace
+from accelsim.store import RunRecord, VariantRecord
+from accelsim.verdict import Verdict, exit_code, judge
+from accelsim.workload.graph import Workload
+
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: the record, and the traces of the simulated variants."""
+
+    record: RunRecord
+    traces: Mapping[str, Trace]
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """Metrics of the base run."""
+        return self.record.variants[BASE].metrics
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """All targets, judged."""
+        return self.record.verdicts
+
+    @property
+    def trace(self) -> Trace:
+        """The simulated schedule of the base run (KeyError when it was not simulated)."""
+        return self.traces[BASE]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every target is met, else 1."""
+        return exit_code(self.verdicts)
+
+    def save(self, directory: str | Path) -> Path:
+        """Write the run folder, reports included; returns its path."""
+        from accelsim.report.files import write_run_folder
+
+        return write_run_folder(self.record, Path(directory))
+
+
+def run(
+    config: str | Path,
+    *,
+    overrides: Mapping[str, object] | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    exact_events: bool = False,
+    progress: Progress = silent,
+) -> Run:
+    """Run a config file: every variant through every stage, then judge the targets.
+
+    ``workers``: processes of the fault campaigns (default: all cores); results do not depend on
+    it. ``exact_events`` is accepted for compatibility: this version steps every event anyway.
+    Raises :class:`AccelsimError` (bad input) and :class:`InfeasibleError`.
+    """
+    study = load_study(config, overrides or {}, seed)
+    count = workers or len(os.sched_getaffinity(0))
+    records: dict[str, VariantRecord] = {}
+    traces: dict[str, Trace] = {}
+    for name, variant in {BASE: study.base, **study.variants}.items():
+        records[name], trace = run_variant(name, variant, count, progress)
+        if trace is not None:
+            traces[name] = trace
+    metrics = {name: record.metrics for name, record in records.items()}
+    verdicts = judge(study.targets, metrics)
+    return Run(assemble(study, records, verdicts), traces)
+
+
+def assemble(
+    study: Study, records: Mapping[str, VariantRecord], verdicts: tuple[Verdict, ...]
+) -> RunRecord:
+    """The record of a whole run."""
+    from accelsim.provenance import provenance
+
+    return RunRecord(
+        name=study.name,
+        config=study.canonical,
+        sha256=study.sha256,
+        variants=dict(records),
+        verdicts=verdicts,
+        provenance=provenance(),
+    )
+
+
+def validate(config: str | Path, overrides: Mapping[str, object] | None = None) -> Study:
+    """Read a config, its networks and its data, without running anything."""
+    from accelsim.stages.campaign import check_data
+
+    study = load_study(config, overrides or {}, None)
+    seen: set[object] = set()
+    for variant in (study.base, *study.variants.values()):
+        if variant.workload not in seen:
+            seen.add(variant.workload)
+            read_workload(variant)
+        if variant.data is not None and variant.data not in seen:
+            seen.add(variant.data)
+            check_data(variant.data)
+    return study
+
+
+def run_variant(
+    name: str, config: RunConfig, workers: int, progress: Progress
+) -> tuple[VariantRecord, Trace | None]:
+    """All stages for one variant."""
+    progress(f"{name}: simulate", 0, 1)
+    workload = read_workload(config)
+    done = simulate_design(config, workload) if config.simulate else None
+    progress(f"{name}: simulate", 1, 1)
+    metrics: dict[str, Metric] = simulation_metrics(done) if done else {}
+    curves: dict[str, Any] = chart_data(done) if done else {}
+    campaign = fmeda = None
+    records: tuple[dict[str, Any], ...] = ()
+    if config.faults is not None and config.data is not None:
+        from accelsim.stages import results
+        from accelsim.stages.campaign import run_campaign
+
+        found = run_campaign(
+            config.workload.model,
+            config.data,
+            config.faults,
+            done.exposures if done else (),
+            workers=workers,
+            progress=partial(progress, f"{name}: inject"),
+        )
+        metrics |= results.campaign_metrics(found)
+        curves["rates"] = results.rate_curves(found)
+        campaign, records = results.campaign_tables(found)
+        if done and config.safety and found.structures:
+            from accelsim.stages.safety import assess, safety_inputs
+
+            assessed = assess(safety_inputs(done, config, found))
+            metrics |= results.fmeda_metrics(assessed)
+            fmeda = results.fmeda_table(assessed.bound)
+    record = VariantRecord(
+        metrics=metrics,
+        layers=layer_table(done) if done else (),
+        plan=plan_table(done) if done else None,
+        trace=dump_trace(done.trace) if done else None,
+        exposure=exposure_table(done.exposures) if done else (),
+        fmeda=fmeda,
+        campaign=campaign,
+        faults=records,
+        curves=curves,
+        info=describe(config, workload, done),
+    )
+    return record, done.trace if done else None
+
+
+def read_workload(config: RunConfig) -> Workload:
+    """The network of a variant."""
+    from accelsim.workload.onnx_reader import read_onnx
+
+    chosen = config.workload
+    return read_onnx(chosen.model, batch=chosen.batch, unsupported=chosen.unsupported)
+
+
+def simulate_design(config: RunConfig, workload: Workload) -> Simulated:
+    """Map, plan, lower, simulate and cost one design; every result is checked on the way."""
+    from accelsim.stages.memory import plan_memory
+
+    acc = config.accelerator
+    assert acc is not None, "the config reader lets a simulated run through only with a machine"
+    plan = plan_memory(
+        workload,
+        acc,
+        objective=config.mapping.objective,
+        schedule=config.schedule,
+        location=config.locations.get("accelerator.scratchpad.size"),
+    )
+    trace = execute(workload, acc, plan)
+    bare = replace(acc, protection={})
+    return Simulated(
+        workload=workload,
+        accelerator=acc,
+        plan=plan,
+        trace=trace,
+        exposures=exposures(trace),
+        energy=energy(trace.graph, trace.cycles, acc),
+        energy_by_op=energy_by_op(trace.graph, acc),
+        area=area(acc),
+        bounds_cycles=lower_bounds(workload, acc),
+        unprotected_cycles=(
+            execute(workload, bare, plan).cycles if acc.protection else trace.cycles
+        ),
+    )
+
+
+def execute(workload: Workload, accelerator: Accelerator, plan: MemoryPlan) -> Trace:
+    """Lower a plan and simulate it; the independent checks of trace and traffic always run."""
+    trace = simulate(lower(workload, accelerator, plan))
+    array = accelerator.array
+    check_trace(
+        trace, pes=array.rows * array.cols, dram_bytes_per_cycle=accelerator.dram_bytes_per_cycle
+    )
+    check_placement(trace, structure="scratchpad", capacity=accelerator.scratchpad.bytes)
+    check_placement(trace, structure="accumulators", capacity=accelerator.accumulators.bytes)
+    moved = sum(t.dram_read_bytes + t.dram_write_bytes for t in trace.graph.tasks)
+    assert moved == plan.traffic_bytes, f"simulated {moved} B, planned {plan.traffic_bytes} B"
+    macs = sum(t.macs for t in trace.graph.tasks)
+    assert macs == workload.macs, f"simulated {macs} MACs of {workload.macs}"
+    return trace
+
+
+def describe(config: RunConfig, workload: Workload, done: Simulated | None) -> dict[str, Any]:
+    """What a reader must know beside the figures."""
+    acc = config.accelerator if config.simulate else None
+    notes = []
+    if not config.simulate:
+        notes.append("faults only: this network is not simulated on the accelerator")
+    return {
+        "network": workload.name,
+        "model": Path(config.workload.model).name,
+        "operators": len(workload.ops),
+        "macs": workload.macs,
+        "weight_bytes": workload.weight_bytes,
+        "fallbacks": list(workload.fallbacks),
+        "simulated": config.simulate,
+        "accelerator": acc.name if acc else None,
+        "array": f"{acc.array.rows} x {acc.array.cols} {acc.array.dataflow}, overlap {acc.array.overlap}"
+        if acc
+        else None,
+        "clock_hz": acc.clock_hz if acc else None,
+        "energy_table": acc.energy_table if acc else None,
+        "protection": dict(acc.protection) if acc else {},
+        "seed": config.faults.seed if config.faults else None,
+        "confidence": config.faults.confidence if config.faults else None,
+        "notes": notes,
+    }
+

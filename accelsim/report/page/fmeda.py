@@ -1,0 +1,123 @@
+"""The section on failure rates: ISO 26262 metrics and the table they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from accelsim.metrics import Metric
+from accelsim.report.charts import fmeda as charts
+from accelsim.report.page.blocks import Block, Cell, Charts, Section, Table, columns, num, word
+from accelsim.report.page.wording import number
+
+Row = Mapping[str, Any]
+
+ASIL_ROWS = (
+    ("spfm", "asil.spfm", "SPFM, all faults", "%", "≥ 90 %", "≥ 97 %", "≥ 99 %"),
+    ("spfm_transient", "asil.spfm_transient", "SPFM, transient faults", "%",
+     "≥ 90 %", "≥ 97 %", "≥ 99 %"),
+    ("spfm_permanent", "asil.spfm_permanent", "SPFM, permanent faults", "%",
+     "≥ 90 %", "≥ 97 %", "≥ 99 %"),
+    ("lfm", "asil.lfm", "LFM (permanent faults)", "%", "≥ 60 %", "≥ 80 %", "≥ 90 %"),
+    ("pmhf_fit", "asil.pmhf_fit", "PMHF", "FIT", "< 100 FIT", "< 100 FIT", "< 10 FIT"),
+    ("pmhf_dual_point_fit", "", "of it: two faults together", "FIT", "", "", ""),
+    ("raw_fit", "fit.raw", "Raw rate of all safety-related hardware", "FIT", "", "", ""),
+    ("dangerous_fit", "fit.dangerous", "Dangerous before any mechanism", "FIT", "", "", ""),
+    ("detected_fit", "fit.detected", "Dangerous, but detected or corrected", "FIT", "", "", ""),
+    ("availability_fit", "fit.availability", "Detected, not corrected: the system stops", "FIT",
+     "", "", ""),
+)  # fmt: skip
+"""Key in the FMEDA, metric, label, unit, and the limits of ISO 26262-5 for ASIL B, C and D."""
+
+
+def section(prefix: str, fmeda: Row | None, figures: Mapping[str, Metric]) -> Section | None:
+    """Metrics, charts and table of the FMEDA; None without one.
+
+    ``figures``: the variant's metrics, for the point estimates beside the bounds.
+    """
+    if not fmeda:
+        return None
+    rows, metrics = fmeda["rows"], fmeda["metrics"]
+    drawn = [
+        charts.dangerous_rates(prefix, rows),
+        charts.failure_rates(prefix, rows),
+    ]
+    blocks: list[Block] = [_asil_table(metrics, figures)]
+    blocks += [Charts((chart,)) for chart in drawn if chart is not None]
+    blocks.append(_fmeda_table(rows))
+    return Section(
+        f"{prefix}-sec-fmeda",
+        "FMEDA",
+        "Failure rates and ISO 26262 metrics",
+        "Every block's raw rate, split into safe, undetected and covered; and what they sum to.",
+        tuple(blocks),
+    )
+
+
+def _asil_table(metrics: Row, figures: Mapping[str, Metric]) -> Table:
+    head = columns(
+        "Metric", ("#Point estimate", "every probability at its most likely value"),
+        ("#At the bound", "every measured probability at its unfavourable confidence bound"),
+        "ASIL B", "ASIL C", "ASIL D",
+    )  # fmt: skip
+    rows: list[tuple[Cell, ...]] = []
+    for key, name, label, unit, *limits in ASIL_ROWS:
+        point = figures.get(name)
+        value = point.value if point is not None else None
+        rows.append(
+            (
+                word(label),
+                num(value, number(value, unit, 5)),
+                _bound(metrics.get(key), unit),
+                *(word(limit) for limit in limits),
+            )
+        )
+    confidence = metrics.get("confidence")
+    bound = (
+        f"Measured probabilities enter the bound with their limit at {100 * confidence:g} %."
+        if confidence
+        else "No probability here was measured: all are stated assumptions."
+    )
+    caption = (
+        f"{bound} The limits are those of the whole item (ISO 26262-5, recalled: the standard is"
+        " not public); an accelerator gets a share of the PMHF budget, which the verdicts apply."
+    )
+    return Table("Metrics", head, tuple(rows), caption)
+
+
+def _bound(value: float | None, unit: str) -> Cell:
+    return word("not applicable") if value is None else num(value, number(value, unit, 5))
+
+
+def _fmeda_table(rows: Sequence[Row]) -> Table:
+    head = columns(
+        "Block", "Element", "Class", "#Bits", ("#Base FIT", "raw rate"),
+        ("#Exposure", "share of bit-time that matters"),
+        ("#P dangerous", "upper confidence bound where measured"),
+        ("#P point", "its point estimate"), "Evidence", "Mechanism", "#Coverage",
+        "#Safe", "#Single point", "#Residual", "#Latent", "#Detected", "#Stops the system",
+        "Source",
+    )  # fmt: skip
+    fits = (
+        "safe_fit", "single_point_fit", "residual_fit", "latent_fit", "detected_fit",
+        "availability_fit",
+    )  # fmt: skip
+    body = tuple(
+        (
+            word(r["block"]),
+            word(r["element"]),
+            word(r["fault_class"]),
+            num(r["bits"], number(r["bits"])),
+            num(r["base_fit"], number(r["base_fit"])),
+            num(r["exposure"], number(r["exposure"], "%")),
+            num(r["p_dangerous"], number(r["p_dangerous"], "%")),
+            num(r["p_point"], number(r["p_point"], "%")),
+            word(r["evidence"]),
+            word(r["mechanism"]),
+            num(r["coverage"], number(r["coverage"], "%")),
+            *(num(r[key], number(r[key])) for key in fits),
+            word(r["source"]),
+        )
+        for r in rows
+    )
+    return Table("FMEDA (rates in FIT)", head, body, open=True)

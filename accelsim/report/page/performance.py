@@ -1,0 +1,210 @@
+"""Sections on the simulated inference of one variant: time, memory, layers, energy, area."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from accelsim.report.charts import memory, performance
+from accelsim.report.charts.style import Chart
+from accelsim.report.charts.timeline import timeline
+from accelsim.report.page.blocks import (
+    Block,
+    Charts,
+    Facts,
+    Note,
+    Section,
+    Table,
+    columns,
+    num,
+    word,
+)
+from accelsim.report.page.wording import number
+
+if TYPE_CHECKING:
+    from accelsim.store import VariantRecord
+
+Row = Mapping[str, Any]
+
+LEADS = {
+    "timeline": "Who works when during one inference, from the simulated schedule.",
+    "memory": "What the plan keeps on chip, where, and how full the scratchpad gets.",
+    "time": "What limits the latency, overall and layer by layer.",
+    "energy": "Where the joules of one inference and the square millimetres go.",
+    "layers": "Every operator in order of execution.",
+}
+TITLES = {
+    "timeline": ("Timeline", "Timeline"),
+    "memory": ("Memory", "Scratchpad"),
+    "time": ("Cycles", "Where the cycles go"),
+    "energy": ("Energy", "Where energy and area go"),
+    "layers": ("Layers", "Layers"),
+}
+
+
+def sections(prefix: str, variant: VariantRecord) -> list[Section]:
+    """The performance chapters of a variant; those without data are left out."""
+    made = {
+        "timeline": _timeline(prefix, variant),
+        "memory": _memory(prefix, variant),
+        "time": _time(prefix, variant),
+        "energy": _energy(prefix, variant),
+        "layers": [_layer_table(variant.layers)] if variant.layers else [],
+    }
+    return [
+        Section(f"{prefix}-sec-{key}", *TITLES[key], LEADS[key], tuple(blocks))
+        for key, blocks in made.items()
+        if blocks
+    ]
+
+
+def makespan(variant: VariantRecord) -> int:
+    """``latency.cycles`` of the variant; 0 when it was not simulated."""
+    metric = variant.metrics.get("latency.cycles")
+    return int(metric.value) if metric is not None else 0
+
+
+def _timeline(prefix: str, variant: VariantRecord) -> list[Block]:
+    if variant.trace is None:
+        return []
+    from accelsim.sim.rle import load_trace
+
+    trace = load_trace(variant.trace)
+    return [Charts((timeline(prefix, trace, variant.curves.get("busy") or {}),))]
+
+
+def _memory(prefix: str, variant: VariantRecord) -> list[Block]:
+    plan, curve = variant.plan, variant.curves.get("occupancy")
+    blocks: list[Block] = []
+    if plan and plan["steps"]:
+        blocks += [_plan_facts(plan), Charts((memory.memory_map(prefix, plan),))]
+    if curve:
+        capacity = int(plan["capacity_bytes"]) if plan else None
+        blocks.append(Charts((memory.occupancy(prefix, curve, capacity),)))
+    if plan and plan["steps"]:
+        blocks.append(_plan_table(plan["steps"]))
+    return blocks
+
+
+def _plan_facts(plan: Mapping[str, Any]) -> Facts:
+    proof = (
+        "yes: no plan of the offered mappings is cheaper"
+        if plan["proved"]
+        else f"no: at least {number(plan['cost_lower_bound'])} is needed, "
+        f"{number(plan['cost'])} was found"
+    )
+    facts = [
+        ("Peak address", number(plan["peak_bytes"], "B")),
+        ("Lower bound for this order", number(plan["lower_bound_bytes"], "B")),
+        ("Capacity", number(plan["capacity_bytes"], "B")),
+        ("DRAM traffic of the plan", number(plan["traffic_bytes"], "B")),
+        ("Minimised", str(plan["objective"])),
+        ("Proved optimal", proof),
+        ("Solver", f"{plan['solver']} ({plan['status']})"),
+    ]
+    facts += [("Note", str(note)) for note in plan.get("notes") or ()]
+    return Facts("Memory plan", tuple(facts))
+
+
+def _plan_table(steps: Sequence[Row]) -> Table:
+    head = columns(
+        "#Step", "Operator", ("Mapping", "tiling chosen for the operator"), "#Tile buffers",
+        "#Prefetched", "Brought in", "Written out", "Resident at address",
+    )  # fmt: skip
+    rows = tuple(
+        (
+            num(i, str(i)),
+            word(step["op"]),
+            word(step["mapping"]),
+            num(step["buffer_bytes"], number(step["buffer_bytes"], "B")),
+            num(step["prefetch_bytes"], number(step["prefetch_bytes"], "B")),
+            word(", ".join(step.get("loads") or ())),
+            word(", ".join(step.get("stores") or ())),
+            word(_residents(step.get("resident") or {})),
+        )
+        for i, step in enumerate(steps)
+    )
+    return Table("The plan, step by step", head, rows, open=False)
+
+
+def _residents(resident: Mapping[str, Row]) -> str:
+    order = sorted(resident.items(), key=lambda item: (item[1]["address"], item[0]))
+    return ", ".join(f"{name} @{slot['address']:,}" for name, slot in order)
+
+
+def _time(prefix: str, variant: VariantRecord) -> list[Block]:
+    curves, cycles = variant.curves, makespan(variant)
+    overall: list[Chart] = []
+    if curves.get("bounds"):
+        overall.append(performance.limits(prefix, curves["bounds"], cycles))
+    if curves.get("busy"):
+        overall.append(performance.busy(prefix, curves["busy"], cycles))
+    blocks: list[Block] = [Charts(tuple(overall))] if overall else []
+    if variant.layers:
+        blocks.append(Charts((performance.layer_cycles(prefix, variant.layers),)))
+    roof = curves.get("roofline")
+    if roof and roof["points"]:
+        blocks.append(Charts((performance.roofline(prefix, roof),)))
+    return blocks
+
+
+def _energy(prefix: str, variant: VariantRecord) -> list[Block]:
+    energy, area = variant.curves.get("energy"), variant.curves.get("area")
+    pair: list[Chart] = []
+    if energy:
+        micro = {name: 1e6 * joules for name, joules in energy.items()}
+        caption = "Energy of one inference; static is leakage over the latency."
+        chart = performance.shares(prefix, "energy", "Energy by component", micro, "µJ", caption)
+        pair.append(chart)
+    if area:
+        caption = "Silicon by block, protections included; DRAM is another chip."
+        pair.append(performance.shares(prefix, "area", "Area by block", area, "mm²", caption))
+    blocks: list[Block] = [Charts(tuple(pair))] if pair else []
+    if any("energy_dram_j" in row for row in variant.layers):
+        blocks.append(Charts((performance.layer_energy(prefix, variant.layers),)))
+    return blocks
+
+
+def _layer_table(rows: Sequence[Row]) -> Table:
+    head = columns(
+        "#Step", "Operator", "Kind", ("Mapping", "tiling chosen for the operator"),
+        ("#Cycles", "how far the layer moves the end of the run; sums to the latency"),
+        ("#Stalled", "of these cycles: neither array nor vector unit works"),
+        ("#Span", "first to last task, prefetching included"),
+        ("Bound by", "the resource that the layer keeps busy longest"),
+        ("#Utilisation", "MACs / (span x processing elements)"),
+        "#MACs", "#DRAM in", "#DRAM out", ("#Energy", "dynamic, all components"),
+    )  # fmt: skip
+    return Table("Layers", head, tuple(_layer_row(row) for row in rows), open=True)
+
+
+def _layer_row(row: Row) -> tuple[Any, ...]:
+    parts = [row.get(f"energy_{key}_j") for key in performance.ENERGY_KEYS]
+    known = [part for part in parts if part is not None]
+    energy = sum(known) if known else None
+    return (
+        num(row["step"], str(row["step"])),
+        word(row["op"]),
+        word(row.get("kind")),
+        word(row.get("mapping")),
+        num(row["advance_cycles"], number(row["advance_cycles"])),
+        num(row["stall_cycles"], number(row["stall_cycles"])),
+        num(row["cycles"], number(row["cycles"])),
+        word(row["bound"]),
+        num(row["utilisation"], number(row["utilisation"], "%", 3)),
+        num(row["macs"], number(row["macs"])),
+        num(row["dram_read_bytes"], number(row["dram_read_bytes"], "B")),
+        num(row["dram_write_bytes"], number(row["dram_write_bytes"], "B")),
+        num(energy, number(energy, "J")),
+    )
+
+
+def missing(variant: VariantRecord) -> Note | None:
+    """A sentence in place of the chapters that a run without a simulation lacks."""
+    if variant.layers or variant.plan or variant.trace is not None:
+        return None
+    line = (
+        "The base run was not simulated (simulate: false): it has no timeline, memory plan, energy"
+        " or failure-rate analysis. See the variants for those that were."
+    )
+    return Note("Not simulated", (line,))

@@ -1,0 +1,103 @@
+"""The last section: what it takes to make the figures again, and what they rest on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from accelsim.report.page.blocks import Block, Facts, Note, Section, Source
+from accelsim.report.page.variants import everyone
+
+if TYPE_CHECKING:
+    from accelsim.store import RunRecord, VariantRecord
+
+SIMULATED = (
+    "Time is counted in cycles; every tile of an operator is one event, and its cycles follow from"
+    " the dataflow of the array in closed form.",
+    "DRAM is a bandwidth and a fixed latency per transfer, shared by all DMA channels; banks, rows"
+    " and refresh are not modelled.",
+    "Energy is counted per access and operation from one published table, leakage over the whole"
+    " latency; clock tree and input/output pads are not in it.",
+    "A bit is exposed from the write of its value to the last read of it; buffers that hold nothing"
+    " needed are not exposed.",
+)
+INJECTED = (
+    "One fault at a time. An answer counts as changed when the top-1 class differs from the run"
+    " without faults; the fault, not the image, is the independent unit of every interval.",
+)
+ASSESSED = (
+    "Base failure rates, mission time and the safe fraction of logic that was not injected into are"
+    " inputs of the configuration; the FMEDA names the source of each.",
+    "Permanent faults are shared out over the blocks by area and all taken as dangerous; memory"
+    " that is never allocated is not safety-related and does not improve any metric.",
+)
+FOLD = ("fallbacks", "notes", "assumptions")
+"""Lists in a variant's info that a reader should see as sentences."""
+
+
+def provenance_section(record: RunRecord) -> Section:
+    """Versions, seeds, fallbacks, notes, assumptions and the resolved configuration."""
+    facts = [("Configuration SHA-256", record.sha256)]
+    facts += [(_title(key), _plain(value)) for key, value in sorted(record.provenance.items())]
+    blocks: list[Block] = [Facts("Made with", tuple(facts))]
+    for name, variant in everyone(record):
+        blocks += _about(name, variant)
+    blocks.append(Note("What is modelled, and what is assumed", _assumptions(record)))
+    blocks.append(Source("The resolved configuration", _pretty(record.config)))
+    return Section(
+        "sec-provenance",
+        "Provenance",
+        "Provenance and assumptions",
+        "What it takes to make these figures again, and what they rest on.",
+        tuple(blocks),
+    )
+
+
+def _about(name: str, variant: VariantRecord) -> list[Block]:
+    info = variant.info
+    facts = [
+        (_title(key), _plain(info[key]))
+        for key in ("model", "simulated", "seed", "confidence")
+        if info.get(key) is not None
+    ]
+    if variant.plan:
+        solver, status = variant.plan["solver"], variant.plan["status"]
+        facts.append(("Solver of the plan", f"{solver} ({status})"))
+    blocks: list[Block] = [Facts(f"Variant {name}", tuple(facts))] if facts else []
+    labels = {"fallbacks": "Costed as element-wise work, not modelled"}
+    for key in FOLD:
+        lines = tuple(str(line) for line in info.get(key) or ())
+        if lines:
+            tone = "warn" if key == "fallbacks" else ""
+            blocks.append(Note(f"{labels.get(key, _title(key))} ({name})", lines, tone))
+    return blocks
+
+
+def _assumptions(record: RunRecord) -> tuple[str, ...]:
+    parts = [variant for _, variant in everyone(record)]
+    lines: tuple[str, ...] = ()
+    lines += SIMULATED if any(v.trace is not None or v.plan for v in parts) else ()
+    lines += INJECTED if any(v.campaign for v in parts) else ()
+    lines += ASSESSED if any(v.fmeda for v in parts) else ()
+    return lines or ("Nothing was simulated or injected.",)
+
+
+def _title(key: str) -> str:
+    words = key.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in sorted(value.items()))
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(item) for item in value)
+    return str(value)
+
+
+def _pretty(canonical: Any) -> str:
+    tree = json.loads(canonical) if isinstance(canonical, str) else canonical
+    return json.dumps(tree, indent=2, sort_keys=True, ensure_ascii=False)

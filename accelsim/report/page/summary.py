@@ -1,0 +1,252 @@
+"""The first sections: verdicts and key figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from accelsim import units
+from accelsim.metrics import KNOWN, Metric
+from accelsim.report.page.blocks import (
+    Block,
+    Card,
+    Cards,
+    Facts,
+    Note,
+    Section,
+    Table,
+    Tile,
+    Tiles,
+    columns,
+    num,
+    word,
+)
+from accelsim.report.page.wording import (
+    meaning,
+    metric_interval,
+    metric_value,
+    number,
+    unit_of,
+)
+
+if TYPE_CHECKING:
+    from accelsim.store import VariantRecord
+    from accelsim.verdict import Verdict
+
+WORDS = {"pass": "met", "fail": "missed", "inconclusive": "undecided"}
+SIGNS = {">=": "≥", "<=": "≤", "<": "<", ">": ">"}
+
+
+def verdict_section(verdicts: Sequence[Verdict]) -> Section:
+    """The verdict cards, failures first; a sentence when the config states no targets."""
+    if not verdicts:
+        note = Note("No targets", ("The configuration states no targets: nothing was judged.",))
+        return Section("sec-verdicts", "Verdicts", "Verdicts", blocks=(note,))
+    rank = {"fail": 0, "inconclusive": 1, "pass": 2}
+    order = sorted(verdicts, key=lambda v: rank[v.outcome.value])
+    return Section(
+        "sec-verdicts",
+        "Verdicts",
+        "Verdicts",
+        "Each target judged on the unfavourable end of its confidence interval.",
+        (Cards(tuple(_card(v) for v in order)),),
+    )
+
+
+def headline(verdicts: Sequence[Verdict]) -> tuple[str, str]:
+    """(outcome, sentence) for the top of the page."""
+    if not verdicts:
+        return "none", "no targets stated"
+    counts = {name: sum(v.outcome.value == name for v in verdicts) for name in WORDS}
+    worst = next(name for name in ("fail", "inconclusive", "pass") if counts[name])
+    parts = [f"{counts[name]} {WORDS[name]}" for name in ("fail", "inconclusive") if counts[name]]
+    if worst == "pass":
+        return "pass", f"all {len(verdicts)} targets met"
+    return worst, f"{counts['pass']} of {len(verdicts)} targets met, {', '.join(parts)}"
+
+
+def _card(v: Verdict) -> Card:
+    unit = unit_of(v.metric, v.unit)
+    limit = (
+        f"{number(v.limit, unit, 6)} to {number(v.limit_high, unit, 6)}"
+        if v.relation == "in"
+        else f"{SIGNS.get(v.relation, v.relation)} {number(v.limit, unit, 6)}"
+    )
+    numbers = [("Value", number(v.value, unit, 6))]
+    if v.bound != v.value:
+        numbers.append(("Judged bound", number(v.bound, unit, 6)))
+    numbers.append(("Required", limit))
+    title = v.name if v.metric in v.name else f"{v.name}: {v.metric}"
+    return Card(v.outcome.value, title, v.variant, tuple(numbers), v.detail, v.location)
+
+
+def key_figures(variant: VariantRecord) -> Section | None:
+    """The figures most readers look for, the design they belong to, then all metrics."""
+    metrics = variant.metrics
+    if not metrics:
+        return None
+    found = [tile for tile in (make(metrics) for make in _TILES) if tile is not None]
+    blocks: list[Block] = [Tiles(tuple(found))] if found else []
+    blocks += [_design(variant.info), metric_table(metrics)]
+    lead = "Of the base run, for one inference."
+    return Section("sec-figures", "Key figures", "Key figures", lead, tuple(blocks))
+
+
+def configuration_line(variant: VariantRecord) -> str:
+    """Network and machine in a line."""
+    info = variant.info
+    clock = info.get("clock_hz")
+    capacity = variant.metrics.get("sram.capacity_bytes")
+    parts = [
+        str(info.get("model") or ""),
+        str(info.get("accelerator") or ""),
+        str(info.get("array") or ""),
+        units.human(clock, units.FREQUENCY) if clock else "",
+        f"{number(capacity.value, 'B')} scratchpad" if capacity else "",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _design(info: Mapping[str, Any]) -> Facts:
+    guarded = sorted((info.get("protection") or {}).items())
+    facts = [
+        ("Network", f"{info.get('network')} ({info.get('model')})"),
+        ("Operators", number(info.get("operators"))),
+        ("Multiply-accumulates", number(info.get("macs"))),
+        ("Weights and biases", number(info.get("weight_bytes"), "B")),
+    ]
+    if info.get("accelerator"):
+        clock = info.get("clock_hz")
+        facts += [
+            ("Accelerator", str(info["accelerator"])),
+            ("Array", str(info.get("array") or "–")),
+            ("Clock", units.human(clock, units.FREQUENCY) if clock else "–"),
+            ("Energy figures", str(info.get("energy_table") or "–")),
+            ("Protection", ", ".join(f"{k}: {v}" for k, v in guarded) or "none"),
+        ]
+    return Facts("The design", tuple(facts))
+
+
+def metric_table(metrics: Mapping[str, Metric]) -> Table:
+    """Every metric of a variant with its interval, origin and meaning."""
+    head = columns("Metric", "#Value", "Confidence interval", "From", "Meaning")
+    rank = {name: i for i, name in enumerate(KNOWN)}
+    order = sorted(metrics, key=lambda name: (rank.get(name.split("@")[0], len(rank)), name))
+    rows = tuple(
+        (
+            word(name),
+            num(metrics[name].value, metric_value(name, metrics[name], 6)),
+            word(metric_interval(name, metrics[name])),
+            word(metrics[name].source),
+            word(meaning(name)),
+        )
+        for name in order
+    )
+    return Table(f"All {len(metrics)} metrics", head, rows, open=False)
+
+
+def _shown(metrics: Mapping[str, Metric], name: str, digits: int = 4) -> str:
+    return metric_value(name, metrics[name], digits)
+
+
+def _latency(m: Mapping[str, Metric]) -> Tile | None:
+    if "latency.seconds" not in m:
+        return None
+    sub = f"{_shown(m, 'latency.cycles')}" if "latency.cycles" in m else ""
+    return Tile("Latency", _shown(m, "latency.seconds"), sub)
+
+
+def _throughput(m: Mapping[str, Metric]) -> Tile | None:
+    if "throughput.inferences_per_s" not in m:
+        return None
+    figure = number(m["throughput.inferences_per_s"].value)
+    return Tile("Throughput", f"{figure} /s", "inferences, back to back")
+
+
+def _utilisation(m: Mapping[str, Metric]) -> Tile | None:
+    if "utilisation.mac" not in m:
+        return None
+    value = m["utilisation.mac"].value
+    sub = f"{_shown(m, 'bound.resource')} is busy longest" if "bound.resource" in m else ""
+    return Tile("Array utilisation", _shown(m, "utilisation.mac", 3), sub, _unit_interval(value))
+
+
+def _energy(m: Mapping[str, Metric]) -> Tile | None:
+    if "energy.total_j" not in m:
+        return None
+    sub = f"{_shown(m, 'energy.dram_j')} of it off-chip" if "energy.dram_j" in m else ""
+    return Tile("Energy", _shown(m, "energy.total_j"), sub)
+
+
+def _area(m: Mapping[str, Metric]) -> Tile | None:
+    if "area.mm2" not in m:
+        return None
+    sub = ""
+    if "protection.area_overhead" in m:
+        sub = f"{_shown(m, 'protection.area_overhead', 3)} on top for protection"
+    return Tile("Area", _shown(m, "area.mm2"), sub)
+
+
+def _traffic(m: Mapping[str, Metric]) -> Tile | None:
+    if "plan.traffic_bytes" not in m:
+        return None
+    sub = ""
+    if "dram.read_bytes" in m and "dram.write_bytes" in m:
+        sub = f"{_shown(m, 'dram.read_bytes')} read, {_shown(m, 'dram.write_bytes')} written"
+    return Tile("DRAM traffic", _shown(m, "plan.traffic_bytes"), sub)
+
+
+def _scratchpad(m: Mapping[str, Metric]) -> Tile | None:
+    if "sram.peak_bytes" not in m:
+        return None
+    sub, meter, mark = "", None, None
+    if "sram.capacity_bytes" in m:
+        capacity = float(m["sram.capacity_bytes"].value)
+        sub = f"of {_shown(m, 'sram.capacity_bytes')}"
+        meter = _unit_interval(float(m["sram.peak_bytes"].value) / capacity if capacity else 0)
+        if "sram.lower_bound_bytes" in m and capacity:
+            mark = _unit_interval(float(m["sram.lower_bound_bytes"].value) / capacity)
+            sub += f"; at least {_shown(m, 'sram.lower_bound_bytes')} (tick)"
+    return Tile("Scratchpad peak", _shown(m, "sram.peak_bytes"), sub, meter, mark)
+
+
+def _proved(m: Mapping[str, Metric]) -> Tile | None:
+    if "plan.proved" not in m:
+        return None
+    if m["plan.proved"].value:
+        return Tile("Memory plan", "optimal", "proved by the solver")
+    return Tile("Memory plan", "feasible", "not proved optimal")
+
+
+def _accuracy(m: Mapping[str, Metric]) -> Tile | None:
+    if "accuracy.fault_free" not in m:
+        return None
+    sub = ""
+    if "accuracy.under_fault" in m:
+        sub = f"{_shown(m, 'accuracy.under_fault')} under fault"
+    return Tile("Accuracy", _shown(m, "accuracy.fault_free"), sub)
+
+
+def _sdc(m: Mapping[str, Metric]) -> Tile | None:
+    if "sdc.p" not in m:
+        return None
+    return Tile(
+        "Upsets that change the answer", _shown(m, "sdc.p", 3), metric_interval("sdc.p", m["sdc.p"])
+    )
+
+
+def _pmhf(m: Mapping[str, Metric]) -> Tile | None:
+    if "asil.pmhf_fit" not in m:
+        return None
+    sub = f"SPFM {_shown(m, 'asil.spfm', 5)}" if "asil.spfm" in m else ""
+    return Tile("Undetected failures (PMHF)", _shown(m, "asil.pmhf_fit"), sub)
+
+
+_TILES = (
+    _latency, _throughput, _utilisation, _energy, _area, _traffic, _scratchpad, _proved, _accuracy,
+    _sdc, _pmhf,
+)  # fmt: skip
+
+
+def _unit_interval(value: float | int | str) -> float:
+    return min(1.0, max(0.0, float(value)))

@@ -1,0 +1,333 @@
+"""Lossless trace files: gzip of JSON, schema ``accelsim/trace/v1``, with repetition coded once.
+
+A trace is a list of records (tasks with their times, and values), each a *shape* (operator, kind,
+resources, numbers of accesses) and a vector of whole numbers. Tile loops repeat blocks of records
+whose numbers advance by a constant step: times by the period of the loop, tile and value numbers by
+what one turn consumes. Such a repetition is stored as its first block, the step of every number and
+a count; what does not repeat is stored as it is. References to other tasks are stored relative to
+the task itself, so that they stay constant along a loop.
+
+Same trace, same bytes. Loading checks the sizes that a file claims before taking memory for them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from accelsim.errors import AccelsimError, Mistake
+from accelsim.sim.trace import Trace, TraceRow
+from accelsim.taskgraph import Access, Task, TaskGraph, TaskKind, Value
+
+SCHEMA = "accelsim/trace/v1"
+MAX_TEXT_BYTES = 256 * 2**20
+"""Limit of the JSON text inside the file."""
+MAX_NUMBERS = 50_000_000
+"""Limit of the numbers that all records together expand to."""
+LONGEST_BLOCK = 96
+"""Longest repeating block, in records, that the coder looks for."""
+
+_FEWEST_TURNS = 3  # two records always differ by some constant step: three show a repetition
+_COUNTS = (
+    "dram_read_bytes", "dram_write_bytes", "sram_read_bytes", "sram_write_bytes",
+    "accumulator_read_bytes", "accumulator_write_bytes", "macs", "vector_ops",
+)  # fmt: skip
+_FIXED = 3 + 3 + len(_COUNTS)  # step, tile, cycles; ready, start, end; counts
+
+Record = tuple[int, tuple[int, ...]]
+"""Index of a shape, and the numbers of that shape."""
+
+
+def dump_trace(trace: Trace) -> bytes:
+    """Encode ``trace`` whole: :func:`load_trace` gives back an equal one.
+
+    Raises AccelsimError (R502) for a trace above the limits that loading accepts, AssertionError
+    for one whose tasks, rows or values are not numbered by position.
+    """
+    shapes: dict[tuple[Any, ...], int] = {}
+    tasks = [
+        _task_record(position, task, row, shapes)
+        for position, (task, row) in enumerate(zip(trace.graph.tasks, trace.rows, strict=True))
+    ]
+    owners: dict[tuple[Any, ...], int] = {}
+    values = [_value_record(at, value, owners) for at, value in enumerate(trace.graph.values)]
+    document = {
+        "schema": SCHEMA,
+        "resources": trace.graph.resources,
+        "op_order": trace.graph.op_order,
+        "shapes": list(shapes),
+        "owners": list(owners),
+        "tasks": list(_compress(tasks)),
+        "values": list(_compress(values)),
+    }
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=True).encode()
+    if len(text) > MAX_TEXT_BYTES or sum(len(r[1]) + 1 for r in tasks + values) > MAX_NUMBERS:
+        hint = "simulate a smaller batch, or leave the trace out of the run folder"
+        raise AccelsimError(Mistake("R502", f"a trace of {len(tasks)} tasks is too long", hint))
+    packed = io.BytesIO()
+    # No name and no time in the gzip header: the bytes depend on the trace alone.
+    with gzip.GzipFile(filename="", fileobj=packed, mode="wb", mtime=0) as stream:
+        stream.write(text)
+    return packed.getvalue()
+
+
+def load_trace(data: bytes) -> Trace:
+    """Decode what :func:`dump_trace` wrote. Anything else raises AccelsimError (R501)."""
+    document = _parse(_unpack(data))
+    keys = ("resources", "op_order", "shapes", "owners", "tasks", "values")
+    resources, op_order, shapes, owners, tasks, values = (document.get(key) for key in keys)
+    names = _names(resources, "resources")
+    if len(set(names)) != len(names):
+        _bad("the resources repeat")
+    task_shapes = [_task_shape(shape, names) for shape in _list(shapes, "shapes")]
+    value_shapes = [_value_shape(owner) for owner in _list(owners, "owners")]
+    budget = _Budget()
+    value_widths = [2] * len(value_shapes)
+    task_widths = [_FIXED + deps + 3 * (r + w) for _, _, _, deps, r, w in task_shapes]
+    all_values = tuple(
+        _value(position, value_shapes[shape], numbers)
+        for position, (shape, numbers) in enumerate(_expand(values, value_widths, budget))
+    )
+    pairs = [
+        _task(position, task_shapes[shape], numbers, len(all_values))
+        for position, (shape, numbers) in enumerate(_expand(tasks, task_widths, budget))
+    ]
+    graph = TaskGraph(tuple(t for t, _ in pairs), all_values, names, _names(op_order, "op_order"))
+    return Trace(graph, tuple(row for _, row in pairs))
+
+
+# --- records ----------------------------------------------------------------------------------
+
+
+def _task_record(
+    position: int, task: Task, row: TraceRow, shapes: dict[tuple[Any, ...], int]
+) -> Record:
+    if task.id != position or row.task != position:
+        raise AssertionError(f"position {position} holds task {task.id} and row {row.task}")
+    key = (task.op, task.kind.value, task.resources, len(task.deps), len(task.reads),
+           len(task.writes))  # fmt: skip
+    numbers = [task.step, task.tile, task.cycles, row.ready, row.start, row.end]
+    numbers += [getattr(task, name) for name in _COUNTS]
+    numbers += [position - dep for dep in task.deps]
+    for access in task.reads + task.writes:
+        numbers += [access.value, access.bytes, int(access.from_start)]
+    return shapes.setdefault(key, len(shapes)), tuple(numbers)
+
+
+def _task(
+    position: int, shape: _TaskShape, numbers: tuple[int, ...], values: int
+) -> tuple[Task, TraceRow]:
+    op, kind, resources, deps, reads, _ = shape
+    step, tile, cycles, ready, start, end, *rest = numbers
+    counts, rest = rest[: len(_COUNTS)], rest[len(_COUNTS) :]
+    back, rest = rest[:deps], rest[deps:]
+    accesses = tuple(
+        Access(rest[i], rest[i + 1], bool(rest[i + 2])) for i in range(0, len(rest), 3)
+    )
+    if any(not 0 < distance <= position for distance in back):
+        _bad(f"task {position} depends on a task that is not an earlier one")
+    if any(not 0 <= access.value < values for access in accesses) or any(
+        flag not in (0, 1) for flag in rest[2::3]
+    ):
+        _bad(f"task {position} touches a value that is not there")
+    task = Task(
+        position, op, step, tile, kind, resources, cycles,
+        tuple(position - distance for distance in back),
+        accesses[:reads], accesses[reads:], *counts,
+    )  # fmt: skip
+    return task, TraceRow(position, ready, start, end)
+
+
+def _value_record(position: int, value: Value, owners: dict[tuple[Any, ...], int]) -> Record:
+    if value.id != position:
+        raise AssertionError(f"position {position} holds value {value.id}")
+    key = (value.structure, value.kind, value.tensor, value.op)
+    return owners.setdefault(key, len(owners)), (value.bytes, value.address)
+
+
+def _value(position: int, owner: tuple[str, str, str, str], numbers: tuple[int, ...]) -> Value:
+    return Value(position, *owner, bytes=numbers[0], address=numbers[1])
+
+
+# --- runs -------------------------------------------------------------------------------------
+
+
+def _compress(records: list[Record]) -> Iterator[list[Any]]:
+    """Runs ``[count, [[shape, numbers], ...], steps]``; ``steps`` only where count > 1."""
+    literal: list[Any] = []
+    at = 0
+    while at < len(records):
+        length, turns = _longest_repetition(records, at)
+        if not turns:
+            literal.append([records[at][0], records[at][1]])
+            at += 1
+            continue
+        if literal:
+            yield [1, literal]
+            literal = []
+        block, following = records[at : at + length], records[at + length : at + 2 * length]
+        steps = [_difference(b[1], a[1]) for a, b in zip(block, following, strict=True)]
+        yield [turns, [[shape, numbers] for shape, numbers in block], steps]
+        at += length * turns
+    if literal:
+        yield [1, literal]
+
+
+def _longest_repetition(records: list[Record], at: int) -> tuple[int, int]:
+    """(block length, turns) of the repetition from ``at`` that covers most; (0, 0) if none.
+
+    Among equal coverage the shortest block wins.
+    """
+    best_length = best_turns = 0
+    shape = records[at][0]
+    furthest = min(LONGEST_BLOCK, (len(records) - at) // _FEWEST_TURNS)
+    for length in range(1, furthest + 1):
+        if records[at + length][0] != shape:
+            continue
+        if best_turns and length % best_length == 0 and best_turns * best_length >= 2 * length:
+            continue  # a multiple that breaks off where the shorter block does
+        covered = _repeats(records, at, length)
+        turns = covered // length
+        if turns >= _FEWEST_TURNS and turns * length > best_turns * best_length:
+            best_length, best_turns = length, turns
+    return best_length, best_turns
+
+
+def _repeats(records: list[Record], at: int, length: int) -> int:
+    """Records from ``at`` on that continue the first two blocks of ``length`` with equal steps."""
+    for i in range(at, at + length):
+        if records[i][0] != records[i + length][0]:
+            return 0
+    i = at + 2 * length
+    while i < len(records):
+        before, last, this = records[i - 2 * length], records[i - length], records[i]
+        if this[0] != last[0] or not _continues(before[1], last[1], this[1]):
+            break
+        i += 1
+    return i - at
+
+
+def _continues(a: tuple[int, ...], b: tuple[int, ...], c: tuple[int, ...]) -> bool:
+    return all(x + z == 2 * y for x, y, z in zip(a, b, c, strict=True))
+
+
+def _difference(later: tuple[int, ...], earlier: tuple[int, ...]) -> list[int]:
+    return [b - a for a, b in zip(earlier, later, strict=True)]
+
+
+class _Budget:
+    """What is left of :data:`MAX_NUMBERS` while a file is expanded."""
+
+    def __init__(self) -> None:
+        self.left = MAX_NUMBERS
+
+    def take(self, amount: int) -> None:
+        self.left -= amount
+        if self.left < 0:
+            _bad(f"it expands to more than {MAX_NUMBERS} numbers")
+
+
+def _expand(runs: object, widths: list[int], budget: _Budget) -> Iterator[Record]:
+    for run in _list(runs, "runs"):
+        if not isinstance(run, list) or len(run) not in (2, 3):
+            _bad("a run is malformed")
+        count = run[0]
+        if type(count) is not int or count < 1 or (count > 1) != (len(run) == 3):
+            _bad("a run has a wrong count")
+        block = [_record(item, widths) for item in _list(run[1], "block")]
+        budget.take(count * sum(len(numbers) + 1 for _, numbers in block))
+        steps = [_integers(item) for item in _list(run[2], "steps")] if count > 1 else None
+        if steps is None:
+            yield from block
+            continue
+        if [len(s) for s in steps] != [len(numbers) for _, numbers in block]:
+            _bad("the steps of a run do not match its block")
+        for turn in range(count):
+            for (shape, numbers), step in zip(block, steps, strict=True):
+                yield shape, tuple(n + turn * s for n, s in zip(numbers, step, strict=True))
+
+
+def _record(item: object, widths: list[int]) -> Record:
+    if not isinstance(item, list) or len(item) != 2:
+        _bad("a record is malformed")
+    shape, numbers = item[0], _integers(item[1])
+    if type(shape) is not int or not 0 <= shape < len(widths) or len(numbers) != widths[shape]:
+        _bad("a record does not match its shape")
+    return shape, numbers
+
+
+# --- reading with suspicion ---------------------------------------------------------------------
+
+_TaskShape = tuple[str, TaskKind, tuple[str, ...], int, int, int]
+
+
+def _bad(why: str) -> NoReturn:
+    hint = "the file is damaged or no trace of accelsim; run the simulation again"
+    raise AccelsimError(Mistake("R501", f"cannot read the trace: {why}", hint))
+
+
+def _unpack(data: bytes) -> bytes:
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        text = stream.decompress(data, MAX_TEXT_BYTES + 1)
+    except zlib.error as error:
+        _bad(f"it is no gzip file ({error})")
+    if len(text) > MAX_TEXT_BYTES:
+        _bad(f"it unpacks to more than {MAX_TEXT_BYTES} bytes")
+    if not stream.eof or stream.unused_data:
+        _bad("it is cut short or has something behind its end")
+    return text
+
+
+def _parse(text: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        _bad(f"it holds no JSON ({type(error).__name__})")
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        _bad(f"its schema is not {SCHEMA}")
+    return document
+
+
+def _list(item: object, what: str) -> list[Any]:
+    if not isinstance(item, list):
+        _bad(f"{what} must be a list")
+    return item
+
+
+def _names(item: object, what: str) -> tuple[str, ...]:
+    if not all(isinstance(name, str) for name in _list(item, what)):
+        _bad(f"{what} must be names")
+    return tuple(_list(item, what))
+
+
+def _integers(item: object) -> tuple[int, ...]:
+    numbers = _list(item, "numbers")
+    if any(type(number) is not int or not -(2**63) <= number < 2**63 for number in numbers):
+        _bad("numbers must be whole and fit 64 bits")
+    return tuple(numbers)
+
+
+def _task_shape(item: object, known: tuple[str, ...]) -> _TaskShape:
+    if not isinstance(item, list) or len(item) != 6:
+        _bad("a task shape is malformed")
+    op, kind, resources, *lengths = item
+    if not isinstance(op, str) or not isinstance(kind, str) or kind not in set(TaskKind):
+        _bad("a task shape names no operator or an unknown kind")
+    used = _names(resources, "resources of a task")
+    if not set(used) <= set(known):
+        _bad("a task uses an unknown resource")
+    if any(type(length) is not int or length < 0 for length in lengths):
+        _bad("a task shape has a wrong number of accesses")
+    return op, TaskKind(kind), used, *lengths
+
+
+def _value_shape(item: object) -> tuple[str, str, str, str]:
+    if len(_names(item, "owner of a value")) != 4:
+        _bad("an owner is malformed")
+    structure, kind, tensor, op = _names(item, "owner of a value")
+    return structure, kind, tensor, op

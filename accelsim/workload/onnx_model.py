@@ -1,0 +1,277 @@
+"""A verified ONNX file as plain frozen records: nodes in order, and shape and type of every value.
+
+The values of large constants are dropped before anything else looks at the graph: the checker and
+the shape inference of onnx then work on a few kilobytes whatever the network weighs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from accelsim.errors import AccelsimError, Location, Mistake
+from accelsim.workload.onnx_file import KEPT_ELEMENTS, dtype_name, load_proto, type_label
+from accelsim.workload.onnx_shapes import SHAPE_RULES
+from accelsim.workload.onnx_types import Model, Node, Value
+
+
+def load_nodes(path: Path) -> tuple[Any, tuple[Node, ...]]:
+    """The verified protobuf and its live nodes. Raises :class:`AccelsimError` (W101..W106)."""
+    proto = load_proto(path)
+    outputs = [value.name for value in proto.graph.output]
+    return proto, _live(_nodes(proto.graph.node), outputs)
+
+
+def infer(proto: Any, nodes: tuple[Node, ...], path: Path, batch: int) -> Model:
+    """Fixes the batch, checks the graph and infers every shape.
+
+    ``proto`` is consumed (its large constants are taken out). Raises :class:`AccelsimError`:
+    W103 (batch or dimensions unknown), W105 (element type), W106 (the graph is not valid).
+    """
+    _set_batch(proto.graph, path, batch)
+    constants, constant_values = _take_initializers(proto)
+    values = _inferred(proto, nodes, path)
+    values.update(constant_values)
+    for node in nodes:
+        if node.key == "Constant":
+            array = _constant_of_node(node, path)
+            values[node.outputs[0]] = Value(array.shape, str(array.dtype))
+            constants[node.outputs[0]] = array if array.size <= KEPT_ELEMENTS else None
+    inputs = tuple(v.name for v in proto.graph.input if v.name not in constants)
+    live = {name for node in nodes for name in (*node.inputs, *node.outputs) if name}
+    outputs = tuple(dict.fromkeys(value.name for value in proto.graph.output))
+    kept = tuple(node for node in nodes if node.key != "Constant")
+    used = tuple(name for name in inputs if name in live or name in outputs)
+    model = Model(path, kept, values, constants, used, outputs)
+    _require_known(model)
+    return model
+
+
+def _nodes(protos: Iterable[Any]) -> tuple[Node, ...]:
+    """Plain records; nodes without a name get ``<op_type>_<index>``, repeated names a suffix."""
+    taken: set[str] = set()
+    found = []
+    for index, proto in enumerate(protos):
+        base = proto.name or f"{proto.op_type}_{index}"
+        name, count = base, 2
+        while name in taken:
+            name, count = f"{base}_{count}", count + 1
+        taken.add(name)
+        domain = "" if proto.domain == "ai.onnx" else proto.domain
+        attributes = {a.name: _plain(a) for a in proto.attribute}
+        inputs, outputs = tuple(proto.input), tuple(proto.output)
+        found.append(Node(name, proto.op_type, domain, inputs, outputs, attributes))
+    return tuple(found)
+
+
+def _plain(attribute: Any) -> Any:
+    """The value of an attribute; text as str, lists as tuples."""
+    if attribute.type == onnx.AttributeProto.UNDEFINED:
+        return None
+    value = helper.get_attribute_value(attribute)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, onnx.GraphProto | onnx.TensorProto | int | float):
+        return value
+    return tuple(value) if isinstance(value, Iterable) else value
+
+
+def _live(nodes: tuple[Node, ...], outputs: Iterable[str]) -> tuple[Node, ...]:
+    """Drops nodes that no graph output depends on (every runtime does)."""
+    wanted = set(outputs)
+    kept = []
+    for node in reversed(nodes):
+        if wanted.intersection(node.outputs):
+            wanted.update(name for name in node.inputs if name)
+            kept.append(node)
+    return tuple(reversed(kept))
+
+
+def _set_batch(graph: Any, path: Path, batch: int) -> None:
+    """Gives the free first dimension of every graph input the value ``batch``, and the same to
+    every dimension of that symbol. Other free dimensions, and a fixed other batch, are mistakes."""
+    location = Location(str(path))
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    mistakes = []
+    symbols: set[str] = set()
+    fixed: dict[str, int] = {}
+    for value in inputs:
+        shape = value.type.tensor_type.shape
+        if not value.type.tensor_type.HasField("shape"):
+            message, hint = f"input '{value.name}' has no shape", "export it with a shape"
+            mistakes.append(Mistake("W103", message, hint, location))
+        elif shape.dim and shape.dim[0].WhichOneof("value") != "dim_value":
+            symbols.add(shape.dim[0].dim_param)
+            shape.dim[0].dim_value = batch
+            fixed[value.name] = batch
+        elif shape.dim:
+            fixed[value.name] = shape.dim[0].dim_value
+    # An input that is no batch (a state, a table) may have any first dimension beside one that is.
+    if fixed and batch not in fixed.values():
+        name, size = next(iter(fixed.items()))
+        message = f"input '{name}' has the fixed batch {size}, asked for {batch}"
+        hint = f"set the batch to {size}, or export with a free first dimension"
+        mistakes.append(Mistake("W103", message, hint, location))
+    symbols.discard("")
+    for value in (*inputs, *graph.output, *graph.value_info):
+        _bind(value, symbols, batch)
+    for value in inputs:
+        mistakes += _free_dimensions(value, location)
+    if mistakes:
+        raise AccelsimError(mistakes)
+
+
+def _bind(value: Any, symbols: set[str], batch: int) -> None:
+    """Replaces the batch symbols of one declared shape."""
+    for dim in value.type.tensor_type.shape.dim:
+        if dim.dim_param in symbols and dim.dim_param:
+            dim.dim_value = batch
+
+
+def _free_dimensions(value: Any, location: Location) -> list[Mistake]:
+    """A mistake for every dimension of a graph input that is not a positive number."""
+    found = []
+    for index, dim in enumerate(value.type.tensor_type.shape.dim):
+        if dim.WhichOneof("value") != "dim_value" or dim.dim_value <= 0:
+            shown = dim.dim_param or (dim.dim_value if dim.HasField("dim_value") else "?")
+            message = f"dimension {index} of input '{value.name}' is not known ({shown})"
+            hint = "export the network with a fixed size there; only the batch may stay free"
+            found.append(Mistake("W103", message, hint, location))
+    return found
+
+
+def _take_initializers(proto: Any) -> tuple[dict[str, NDArray[Any] | None], dict[str, Value]]:
+    """Constants by name. Large initializers become typed inputs of the graph, without values."""
+    graph = proto.graph
+    arrays: dict[str, NDArray[Any] | None] = {}
+    values: dict[str, Value] = {}
+    declared = {value.name for value in graph.input}
+    small = []
+    for tensor in graph.initializer:
+        arrays[tensor.name] = _array(tensor)
+        values[tensor.name] = Value(tuple(tensor.dims), dtype_name(tensor.data_type) or "")
+        if arrays[tensor.name] is not None:
+            small.append(tensor)
+        elif tensor.name not in declared:
+            info = helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            graph.input.append(info)
+    kept = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in small]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    return arrays, values
+
+
+def _array(tensor: Any) -> NDArray[Any] | None:
+    """The values of a small constant."""
+    if math.prod(tensor.dims) > KEPT_ELEMENTS:
+        return None
+    return np.asarray(numpy_helper.to_array(tensor))
+
+
+def _constant_of_node(node: Node, path: Path) -> NDArray[Any]:
+    """The value of a Constant node, whichever attribute holds it. Raises W105 for text."""
+    kind, value = next(iter(node.attributes.items()))
+    if isinstance(value, onnx.TensorProto):
+        return np.asarray(numpy_helper.to_array(value))
+    if kind.startswith("value_float"):
+        return np.asarray(value, np.float32)
+    if kind.startswith("value_int"):
+        return np.asarray(value, np.int64)
+    message = f"node '{node.name}' (Constant) holds a '{kind}', which has no storage size"
+    raise AccelsimError(Mistake("W105", message, "", Location(str(path))))
+
+
+def _inferred(proto: Any, nodes: tuple[Node, ...], path: Path) -> dict[str, Value]:
+    """Checks the graph, then infers until nothing new appears: onnx's own rules for its operators,
+    ours for those of com.microsoft, in turns, since each needs what the other found."""
+    foreign = [node for node in nodes if node.key in SHAPE_RULES]
+    unknown = {n for node in nodes if node.domain for n in node.outputs}
+    # Shapes that exporters left in the file may speak of another batch; only what no rule of
+    # ours or of onnx can say is believed.
+    unknown -= {n for node in foreign for n in node.outputs}
+    kept = [info for info in proto.graph.value_info if info.name in unknown]
+    del proto.graph.value_info[:]
+    proto.graph.value_info.extend(kept)
+    try:
+        onnx.checker.check_model(proto)
+        while True:
+            result = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
+            values = _values(result.graph, path)
+            ready = [
+                node
+                for node in foreign
+                if node.outputs[0] not in values
+                and all(name in values for name in node.inputs if name)
+            ]
+            if not ready:
+                return values
+            for node in ready:
+                value = _apply_rule(node, values, path)
+                kind = helper.np_dtype_to_tensor_dtype(np.dtype(value.dtype))
+                info = helper.make_tensor_value_info(node.outputs[0], kind, list(value.shape))
+                proto.graph.value_info.append(info)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        text = " ".join(str(error).split())
+        hint = "the file breaks the ONNX rules; export it again"
+        mistake = Mistake("W106", f"not a valid network: {text}", hint, Location(str(path)))
+        raise AccelsimError(mistake) from error
+
+
+def _apply_rule(node: Node, values: dict[str, Value], path: Path) -> Value:
+    """Our rule for a com.microsoft operator. Raises W106 when the node is malformed."""
+    try:
+        return SHAPE_RULES[node.key](node, values)
+    except (KeyError, IndexError, ValueError) as error:
+        message = f"node '{node.name}' ({node.key}) is malformed: {error!r}"
+        hint = "an input or attribute is missing, or shapes do not fit"
+        raise AccelsimError(Mistake("W106", message, hint, Location(str(path)))) from error
+
+
+def _values(graph: Any, path: Path) -> dict[str, Value]:
+    """Fully known tensors of an inferred graph."""
+    found: dict[str, Value] = {}
+    mistakes = []
+    for tensor in graph.initializer:
+        found[tensor.name] = Value(tuple(tensor.dims), dtype_name(tensor.data_type) or "")
+    for info in (*graph.input, *graph.value_info, *graph.output):
+        kind = info.type.tensor_type
+        dims = kind.shape.dim
+        if not kind.HasField("shape") or any(d.WhichOneof("value") != "dim_value" for d in dims):
+            continue
+        dtype = dtype_name(kind.elem_type)
+        if dtype is None:
+            label = type_label(kind.elem_type)
+            message = f"tensor '{info.name}' has the unsupported element type {label}"
+            mistakes.append(Mistake("W105", message, "", Location(str(path))))
+        else:
+            found[info.name] = Value(tuple(d.dim_value for d in dims), dtype)
+    if mistakes:
+        raise AccelsimError(mistakes)
+    return found
+
+
+def _require_known(model: Model) -> None:
+    """Every tensor of the live graph has a shape of positive dimensions."""
+    mistakes = []
+    read = {name for node in model.nodes for name in node.inputs} | set(model.outputs)
+    made = [(name, index) for node in model.nodes for index, name in enumerate(node.outputs)]
+    names = [name for name, index in made if name and (index == 0 or name in read)]
+    for name in (*model.inputs, *names):
+        value = model.values.get(name)
+        if value is None:
+            message = f"the shape of tensor '{name}' cannot be inferred"
+            hint = "fix the free dimensions, or give its shape in the file's value_info"
+            mistakes.append(model.mistake("W103", message, hint))
+        elif value.elements < 1 and name not in model.constants:
+            message = f"tensor '{name}' is empty: shape {list(value.shape)}"
+            mistakes.append(model.mistake("W103", message, "every dimension must be at least 1"))
+    if mistakes:
+        raise AccelsimError(mistakes)

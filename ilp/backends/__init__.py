@@ -1,0 +1,1 @@
+"""Solver backends: one module each, all with ``solve(model, effort, seed) -> Solution``."""
