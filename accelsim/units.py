@@ -188,7 +188,7 @@ def _why_not(unit: str, value: object, dimension: Dimension) -> str:
 
 
 def _bad(message: str, dimension: Dimension, location: Location | None) -> AccelsimError:
-    known = [unit for unit in dimension.units if unit and not unit.startswith("µ")]
+    known = [unit for unit in dimension.units if unit and "µ" not in unit and "bit" not in unit]
     hint = f"write for example '{dimension.example}'; units: {', '.join(known)}"
     if re.search(r"\dK?\s*KB", message):
         hint = f"KB is ambiguous: kB is 1000 bytes, KiB is 1024; {hint}"

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
+
+from accelsim.config.types import TargetConfig
+from accelsim.errors import AccelsimError, Mistake, suggest
+from accelsim.metrics import SCHEMA, Metric, Metrics
 
 
 class Outcome(StrEnum):
@@ -37,3 +46,326 @@ class Verdict:
     """One sentence: what was compared, at which confidence, and what sample size would decide."""
     location: str
     """file:line:column of the target."""
+
+
+ASIL_LIMITS: dict[str, tuple[float, float, float]] = {
+    "B": (0.90, 0.60, 100.0),
+    "C": (0.97, 0.80, 100.0),
+    "D": (0.99, 0.90, 10.0),
+}
+"""ASIL -> least SPFM, least LFM, PMHF limit of the item in FIT (ISO 26262-5 targets as public
+guides quote them; the standard itself is not public)."""
+
+MAX_REFERENCE_BYTES = 64 << 20
+_MOST_TIMES = 1e6
+
+
+@dataclass(frozen=True)
+class _Requirement:
+    """One metric, one relation: what a target comes down to."""
+
+    target: TargetConfig
+    name: str
+    metric: str
+    relation: str
+    low: float
+    """Least allowed value; -inf for an upper limit."""
+    high: float
+    """Most allowed value (excluded for ``<``); inf for a lower limit."""
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """A value with its bounds, as judged."""
+
+    value: float
+    lower: float
+    upper: float
+    unit: str
+    confidence: float | None
+    n: int | None
+    note: str = ""
+
+    @property
+    def exact(self) -> bool:
+        """Whether there is no interval."""
+        return self.lower == self.value == self.upper
+
+
+def judge(targets: Sequence[TargetConfig], metrics: Mapping[str, Metrics]) -> tuple[Verdict, ...]:
+    """Judge every target on its unfavourable confidence bound.
+
+    A target passes if its unfavourable bound meets the limit, fails if even the favourable bound
+    misses it, and is inconclusive otherwise. An exact metric is its own bound. NaN never passes.
+    An ``asil`` target becomes five verdicts.
+
+    Args:
+        targets: what to judge.
+        metrics: ``base`` and variant names -> metrics of that run.
+
+    Raises:
+        AccelsimError: V601 a metric was not produced, V602 a reference file cannot be used; all
+            of them at once, at their targets.
+    """
+    verdicts: list[Verdict] = []
+    mistakes: list[Mistake] = []
+    for target in targets:
+        for requirement in _requirements(target):
+            try:
+                verdicts.append(_judge_one(requirement, metrics))
+            except AccelsimError as error:
+                mistakes += [m for m in error.mistakes if m not in mistakes]
+    if mistakes:
+        raise AccelsimError(mistakes)
+    return tuple(verdicts)
+
+
+def exit_code(verdicts: Sequence[Verdict]) -> int:
+    """0 when every verdict is a pass, else 1 (inconclusive is not a pass)."""
+    return 0 if all(verdict.outcome is Outcome.PASS for verdict in verdicts) else 1
+
+
+def _requirements(target: TargetConfig) -> Iterator[_Requirement]:
+    """A plain target is one requirement, an ASIL five."""
+    inf = math.inf
+    if target.asil is not None:
+        spfm, lfm, pmhf = ASIL_LIMITS[target.asil]
+        share = target.budget_share if target.budget_share is not None else 1.0
+        for metric, least in (
+            ("asil.spfm", spfm), ("asil.spfm_transient", spfm), ("asil.spfm_permanent", spfm),
+            ("asil.lfm", lfm),
+        ):  # fmt: skip
+            name = f"ASIL {target.asil}: {metric}"
+            yield _Requirement(target, name, metric, ">=", least, inf)
+        name = f"ASIL {target.asil}: asil.pmhf_fit"
+        yield _Requirement(target, name, "asil.pmhf_fit", "<", -inf, pmhf * share)
+        return
+    assert target.metric is not None, "checked when the config was read"
+    if target.between is not None:
+        yield _Requirement(target, target.metric, target.metric, "in", *target.between)
+    elif target.at_most is not None:
+        yield _Requirement(target, target.metric, target.metric, "<=", -inf, target.at_most)
+    else:
+        assert target.at_least is not None, "checked when the config was read"
+        yield _Requirement(target, target.metric, target.metric, ">=", target.at_least, inf)
+
+
+def _judge_one(requirement: _Requirement, metrics: Mapping[str, Metrics]) -> Verdict:
+    target = requirement.target
+    run = target.variant or "base"
+    produced = metrics.get(run, {})
+    if requirement.name != requirement.metric and requirement.metric == "asil.lfm":
+        found = _lookup(produced, "asil.lfm")
+        if (found is None or isinstance(found.value, str)) and "asil.pmhf_fit" in produced:
+            return _not_applicable(requirement, run)
+    estimate = _estimate(produced, requirement, run)
+    if target.relative_to is not None:
+        reference = _reference(target.relative_to, requirement, metrics)
+        estimate = _ratio(estimate, reference, _reference_name(target.relative_to))
+    return _verdict(requirement, run, estimate)
+
+
+def _not_applicable(requirement: _Requirement, run: str) -> Verdict:
+    detail = "not applicable: no permanent fault that a mechanism could leave latent; not counted"
+    return Verdict(
+        requirement.name, requirement.metric, run, Outcome.PASS, None, None, requirement.relation,
+        requirement.low, None, "1", detail, str(requirement.target.location),
+    )  # fmt: skip
+
+
+def _lookup(metrics: Metrics, name: str) -> Metric | None:
+    """The metric by name; a fault rate in the name is compared as a number."""
+    if name in metrics:
+        return metrics[name]
+    base, at, rate = name.partition("@")
+    for other, metric in metrics.items():
+        other_base, _, other_rate = other.partition("@")
+        if at and other_base == base and other_rate and _close(other_rate, rate):
+            return metric
+    return None
+
+
+def _close(first: str, second: str) -> bool:
+    try:
+        return math.isclose(float(first), float(second), rel_tol=1e-5)
+    except ValueError:
+        return False
+
+
+def _estimate(metrics: Metrics, requirement: _Requirement, run: str) -> _Estimate:
+    """The metric of one run as numbers.
+
+    Raises:
+        AccelsimError: V601, not produced or not a number.
+    """
+    name, where = requirement.metric, requirement.target.location
+    found = _lookup(metrics, name)
+    if found is None:
+        message = f"metric not produced: the run '{run}' has no {name}"
+        raise AccelsimError(Mistake("V601", message, suggest(name, list(metrics)), where))
+    if isinstance(found.value, str):
+        message = f"metric not produced: {name} of the run '{run}' is '{found.value}'"
+        raise AccelsimError(Mistake("V601", message, "judge a numeric metric", where))
+    value = float(found.value)
+    lower = value if found.lower is None else float(found.lower)
+    upper = value if found.upper is None else float(found.upper)
+    return _Estimate(value, lower, upper, found.unit, found.confidence, found.n)
+
+
+def _reference_name(name: str) -> str:
+    return Path(name).name if os.path.isabs(name) else f"'{name}'"
+
+
+def _reference(name: str, requirement: _Requirement, metrics: Mapping[str, Metrics]) -> _Estimate:
+    """What a relative target is compared with: another run of the study, or an earlier one."""
+    if not os.path.isabs(name):
+        return _estimate(metrics.get(name, {}), requirement, name)
+    return _estimate(_earlier(name, requirement.target), requirement, name)
+
+
+def _earlier(path: str, target: TargetConfig) -> Metrics:
+    """The metrics of the target's variant in an earlier run's metrics.json.
+
+    Raises:
+        AccelsimError: V602, unreadable, not metrics, or without the variant.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_REFERENCE_BYTES + 1)
+        if len(data) > MAX_REFERENCE_BYTES:
+            raise ValueError(f"larger than {MAX_REFERENCE_BYTES} bytes")
+        document = json.loads(data)
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"schema is not {SCHEMA}")
+        run = document["variants"][target.variant] if target.variant else document
+        return {str(name): _metric(value) for name, value in run["metrics"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        message = f"'{path}' is not the metrics.json of a run: {reason}"
+        hint = "name a metrics.json that accelsim wrote"
+        raise AccelsimError(Mistake("V602", message, hint, target.location)) from None
+
+
+def _metric(value: Mapping[str, object]) -> Metric:
+    """A metric of a file, its types checked."""
+    metric = Metric.from_json(value)
+    if metric.value is None or isinstance(metric.value, bool):
+        metric = replace(metric, value="not available")
+    for number in (metric.value, metric.lower, metric.upper):
+        if not isinstance(number, int | float | str | None):
+            raise TypeError(f"{number!r} is not a metric's value")
+    return metric
+
+
+def _ratio(value: _Estimate, reference: _Estimate, name: str) -> _Estimate:
+    """Value over reference; the interval holds every quotient of the two intervals."""
+    note = f"ratio to {name} ({reference.value:g} {reference.unit})".replace(" )", ")")
+    counts = [n for n in (value.n, reference.n) if n is not None]
+    confidences = [c for c in (value.confidence, reference.confidence) if c is not None]
+    if value.exact and reference.exact and value.value == reference.value == 0:
+        point = lower = upper = 1.0
+        note += "; both are 0, which counts as unchanged"
+    else:
+        point = _quotient(value.value, reference.value)
+        ends = [
+            _quotient(top, bottom)
+            for top in (value.lower, value.upper)
+            for bottom in (reference.lower, reference.upper)
+        ]
+        lower, upper = min(ends), max(ends)
+        if reference.lower <= 0 <= reference.upper and not reference.exact:
+            note += "; its interval holds 0, so the ratio has no bound"
+            lower, upper = (lower, math.inf) if value.lower >= 0 else (-math.inf, math.inf)
+        elif reference.exact and reference.value == 0:
+            note += "; the reference is 0, so the ratio has no bound"
+        if any(math.isnan(end) for end in ends):
+            lower = upper = math.nan
+    confidence = min(confidences) if confidences else None
+    n = min(counts) if counts else None
+    return _Estimate(point, lower, upper, "1", confidence, n, note)
+
+
+def _quotient(top: float, bottom: float) -> float:
+    """A quotient with the sign kept at infinity; 0/0 is 0 (nothing against nothing)."""
+    if bottom:
+        return top / bottom
+    return math.nan if math.isnan(top) else math.copysign(math.inf, top) if top else 0.0
+
+
+def _verdict(requirement: _Requirement, run: str, estimate: _Estimate) -> Verdict:
+    """Compare the interval with the limits."""
+    low, high = requirement.low, requirement.high
+    strict = requirement.relation == "<"
+    numbers = (estimate.value, estimate.lower, estimate.upper)
+    if any(math.isnan(number) for number in numbers):
+        outcome, bound = Outcome.FAIL, math.nan
+    else:
+        meets_high = estimate.upper < high if strict else estimate.upper <= high
+        misses_high = estimate.lower >= high if strict else estimate.lower > high
+        if estimate.lower >= low and meets_high:
+            outcome = Outcome.PASS
+        elif estimate.upper < low or misses_high:
+            outcome = Outcome.FAIL
+        else:
+            outcome = Outcome.INCONCLUSIVE
+        by_upper = estimate.upper - high
+        bound = estimate.upper if by_upper >= low - estimate.lower else estimate.lower
+    return Verdict(
+        name=requirement.name,
+        metric=requirement.metric,
+        variant=run,
+        outcome=outcome,
+        value=_finite(estimate.value),
+        bound=_finite(bound),
+        relation=requirement.relation,
+        limit=high if math.isinf(low) else low,
+        limit_high=high if requirement.relation == "in" else None,
+        unit=estimate.unit,
+        detail=_detail(requirement, estimate, bound, outcome),
+        location=str(requirement.target.location),
+    )
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+def _detail(requirement: _Requirement, estimate: _Estimate, bound: float, outcome: Outcome) -> str:
+    """One sentence on what was compared."""
+    if math.isnan(bound):
+        return "the value is not a number (NaN), which never passes"
+    low, high, relation = requirement.low, requirement.high, requirement.relation
+    unit = f" {estimate.unit}" if estimate.unit not in ("", "1") else ""
+    wanted = f"in [{low:g}, {high:g}]" if relation == "in" else ""
+    wanted = wanted or f"{relation} {high if math.isinf(low) else low:g}"
+    if estimate.exact:
+        text = f"{estimate.value:.6g}{unit} against {wanted}{unit}"
+    else:
+        side = "upper" if bound == estimate.upper else "lower"
+        sure = f" at {estimate.confidence:.4g} confidence" if estimate.confidence else ""
+        text = f"{side} bound {bound:.6g}{unit}{sure} (value {estimate.value:.6g}) against {wanted}"
+        text += unit
+    if estimate.note:
+        text += f"; {estimate.note}"
+    if outcome is Outcome.INCONCLUSIVE:
+        text += f"; {_what_decides(estimate, low, high)}"
+    return text
+
+
+def _what_decides(estimate: _Estimate, low: float, high: float) -> str:
+    """The sample size at which the interval would no longer hold the limit.
+
+    The half-width shrinks as 1/sqrt(n) while the value stays: n' = n (half-width / distance)^2.
+    """
+    times = 1.0
+    for limit in (low, high):
+        if estimate.lower <= limit <= estimate.upper:
+            distance = abs(limit - estimate.value)
+            half = estimate.value - estimate.lower if limit < estimate.value else 0.0
+            half = estimate.upper - estimate.value if limit > estimate.value else half
+            times = max(times, (half / distance) ** 2) if distance else math.inf
+    if not times < _MOST_TIMES:
+        return "inconclusive: the value is too close to the limit for any sample size to decide"
+    if estimate.n is None:
+        return f"inconclusive: about {times:.2g} times the samples would decide"
+    return f"inconclusive: about {math.ceil(estimate.n * times)} samples would decide"

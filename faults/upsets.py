@@ -369,7 +369,7 @@ class Runner:
         flat = free.all(cut).reshape(len(free.all(cut)), -1)
         rows = np.flatnonzero((made != flat[free.places(fault.images), spot]).any(axis=1))
         values = free.rows(cut, fault.images[rows])
-        values.reshape(len(rows), -1)[:, spot] = made[rows]
+        values.reshape(len(rows), flat.shape[1])[:, spot] = made[rows]
         return rows, values
 
     def _record(

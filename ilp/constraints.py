@@ -60,6 +60,20 @@ def build_program(facts: Facts, capacity: int) -> Program:
     return program
 
 
+def program_size(facts: Facts) -> int:
+    """Roughly the number of coefficients :func:`build_program` would make."""
+    spans = [len(facts.window(op)) for op in range(facts.steps)]
+    runs = sum(4 * len(choices) * span for choices, span in zip(facts.choices, spans, strict=True))
+    orders = 0
+    for op, spec in enumerate(facts.problem.ops):
+        for name in dict.fromkeys(spec.inputs):
+            if name in facts.producer:
+                orders += spans[op] * (spans[op] + spans[facts.producer[name]]) // 2
+    stays = sum(len(residency_span(facts, name)) for name in facts.tensors)
+    makers = sum(spans[op] * spans[op] for op in facts.producer.values())
+    return runs + orders + makers + 8 * stays
+
+
 def define_run_variables(program: Program) -> None:
     """z(i,m,t) and x(i,t) for every step t in the window of i: #ancestors to n-1-#descendants.
 

@@ -1,8 +1,9 @@
-"""Between the two phases: hints from a plan, plans from a solution, cuts from a failed placement."""
+"""Between the two phases: hints, plans read from solutions, cuts after a failed placement."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ilp.constraints import Program
 from ilp.facts import Choice
@@ -41,53 +42,76 @@ def give_hint(program: Program, plan: Plan) -> None:
     program.model.hint = {v: int(v in ones) for v in range(len(program.model.names))}
 
 
-def forbid_window(program: Program, plan: Plan, first: int, last: int) -> None:
-    """Cut off what cannot be placed: the plan's occupation of steps ``first`` to ``last``.
+@dataclass(frozen=True)
+class Clash:
+    """Blocks (by their number in ``blocks_of``) that cannot be placed in a span of steps."""
 
-    With R the (tensor, step) pairs resident in the window, and per step t of it the runs whose
-    workspace and prefetch are at least the plan's: sum_{R} (1 - r(k,t)) + sum_t (1 - sum of those
-    z(i,m,t)) >= 1. Anything that satisfies none of it occupies at least as much, for at least as
-    long, and cannot be placed either.
+    first: int
+    last: int
+    members: tuple[int, ...]
+
+
+def smallest_clash(blocks: Sequence[Block], steps: int, capacity: int, effort: float) -> Clash:
+    """Narrow down why ``blocks``, which were proved impossible to place, are so.
+
+    The span is shrunk from both ends, then blocks are left out one by one, as long as the rest is
+    still proved impossible with ``effort`` deterministic seconds.
+    """
+
+    def impossible(clash: Clash) -> bool:
+        inside = clipped([blocks[i] for i in clash.members], clash.first, clash.last + 1)
+        return pack(inside, capacity, effort, fit_only=True).status == "infeasible"
+
+    clash = Clash(0, steps - 1, tuple(i for i, block in enumerate(blocks) if block.height))
+    for move in ((0, -1), (1, 0)):
+        while clash.first < clash.last:
+            shorter = replace(clash, first=clash.first + move[0], last=clash.last + move[1])
+            if not impossible(shorter):
+                break
+            clash = shorter
+    clash = replace(clash, members=tuple(i for i in clash.members if _touches(blocks[i], clash)))
+    for i in sorted(clash.members, key=lambda i: (blocks[i].height, i)):
+        fewer = replace(clash, members=tuple(m for m in clash.members if m != i))
+        if impossible(fewer):
+            clash = fewer
+    return clash
+
+
+def _touches(block: Block, clash: Clash) -> bool:
+    return block.lower <= clash.last and block.upper > clash.first
+
+
+def forbid(program: Program, plan: Plan, clash: Clash) -> None:
+    """Cut off every plan that contains the clash.
+
+    With R the (tensor, step) pairs of the clash, and per workspace in it the runs at that step
+    whose workspace and prefetch are at least as large:
+    sum_R (1 - r(k,t)) + sum_t (1 - sum of those z(i,m,t)) >= 1. A plan that breaks the row occupies
+    at least as much for at least as long, so it cannot be placed either.
     """
     terms: list[Term] = []
     count = 0
-    for episode in plan.episodes:
-        if not program.facts.size[episode.tensor]:
-            continue
-        for step in range(max(first, episode.first), min(last, episode.last) + 1):
-            terms.append((1, program.resident[episode.tensor, step]))
+    episodes = len(plan.episodes)
+    for member in clash.members:
+        if member < episodes:
+            episode = plan.episodes[member]
+            span = range(max(clash.first, episode.first), min(clash.last, episode.last) + 1)
+            terms += [(1, program.resident[episode.tensor, step]) for step in span]
+            count += len(span)
+        else:
+            step = member - episodes
+            terms += _runs_as_large(program, plan.choices[step], step, clash)
             count += 1
-    for step in range(first, min(last + 2, len(plan.choices))):
-        chosen = plan.choices[step]
-        # The step after the window reaches into it with its prefetch only.
-        workspace = chosen.workspace if step <= last else 0
-        if not (workspace or chosen.prefetch):
-            continue
-        for choice, variable in program.at_step[step]:
-            if choice.workspace >= workspace and choice.prefetch >= chosen.prefetch:
-                terms.append((1, variable))
-        count += 1
     program.model.add(terms, upper=count - 1)
 
 
-def smallest_clash(
-    blocks: Sequence[Block], steps: int, capacity: int, effort: float
-) -> tuple[int, int]:
-    """A window (first step, last step) that cannot be placed even on its own.
-
-    ``blocks`` as a whole were proved impossible to place. The window is shrunk from both ends as
-    long as the rest is still proved impossible.
-    """
-    first, last = 0, steps - 1
-    while first < last and _impossible(blocks, first, last - 1, capacity, effort):
-        last -= 1
-    while first < last and _impossible(blocks, first + 1, last, capacity, effort):
-        first += 1
-    return first, last
-
-
-def _impossible(
-    blocks: Sequence[Block], first: int, last: int, capacity: int, effort: float
-) -> bool:
-    inside = clipped(blocks, first, last + 1)
-    return pack(inside, capacity, effort, fit_only=True).status == "infeasible"
+def _runs_as_large(program: Program, chosen: Choice, step: int, clash: Clash) -> list[Term]:
+    # At the ends of the span only a part of the block counts: the step after the span reaches
+    # into it with its prefetch, and the first step's own prefetch lies before it.
+    workspace = chosen.workspace if step <= clash.last else 0
+    prefetch = chosen.prefetch if step > clash.first else 0
+    return [
+        (1, variable)
+        for choice, variable in program.at_step[step]
+        if choice.workspace >= workspace and choice.prefetch >= prefetch
+    ]

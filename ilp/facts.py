@@ -163,7 +163,8 @@ def _undominated(every: Sequence[Choice], clean: frozenset[str]) -> tuple[Choice
     for i, choice in enumerate(every):
         beaten = any(
             # Two choices that replace each other are equal: the first of them stays.
-            j != i and _replaces(rival, choice, clean)
+            j != i
+            and _replaces(rival, choice, clean)
             and (j < i or not _replaces(choice, rival, clean))
             for j, rival in enumerate(every)
         )

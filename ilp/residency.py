@@ -87,9 +87,7 @@ def _runs(needs: Sequence[int], kept: AbstractSet[int]) -> list[tuple[int, int]]
     return runs
 
 
-def _live(
-    facts: Facts, choices: Sequence[Choice], episodes: Sequence[Episode]
-) -> tuple[int, ...]:
+def _live(facts: Facts, choices: Sequence[Choice], episodes: Sequence[Episode]) -> tuple[int, ...]:
     live = [choice.workspace for choice in choices]
     for step, choice in enumerate(choices[1:]):
         live[step] += choice.prefetch

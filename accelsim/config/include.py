@@ -56,9 +56,9 @@ def load_tree(
         return nothing
     chain = (*chain, (identity, path))
     if not _right_kind(root, path, schema, problems):
-        _follow(root, problems, chain)
+        follow(root, problems, chain)
         return nothing
-    return _extended(_follow(root, problems, chain), schema, problems, chain)
+    return _extended(follow(root, problems, chain), schema, problems, chain)
 
 
 def _right_kind(root: Node, path: str, schema: str, problems: Problems) -> bool:
@@ -84,7 +84,7 @@ def _right_kind(root: Node, path: str, schema: str, problems: Problems) -> bool:
     return True
 
 
-def _follow(root: Node, problems: Problems, chain: Chain) -> Node:
+def follow(root: Node, problems: Problems, chain: Chain) -> Node:
     """The tree with its own parts, and those of its variants, read in."""
     root = include_parts(root, problems, chain)
     variants = root.entries.get("variants")

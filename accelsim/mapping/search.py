@@ -38,41 +38,43 @@ def candidates(
 ) -> tuple[Candidate, ...]:
     """Ways to run ``op``, at most six per residency variant, each with a distinct name.
 
-    ``objective`` (``latency``, ``energy`` or ``traffic``) decides which end of the Pareto set is
-    kept for certain; energy follows traffic, which dominates it. The candidate with the least
-    buffer of each variant is always there. Raises InfeasibleError when none fits the scratchpad.
+    ``objective`` (``latency``, ``energy`` or ``traffic``; AccelsimError otherwise) decides which
+    end of the Pareto set is kept for certain; energy goes by traffic, which dominates it. The
+    candidate with the least buffer of each variant is always there. All fit the scratchpad
+    together with the tensors they need resident, unless nothing does: then the smallest one is
+    returned, and :func:`require_legal` says what is missing. Empty when the accumulators are too
+    small for a single pixel.
     """
     if objective not in OBJECTIVES:
         raise AccelsimError(
             Mistake("M301", f"unknown objective {objective!r}", suggest(objective, OBJECTIVES))
         )
-    pool = _pool(op, workload, accelerator, whole_rows=True)
     capacity = accelerator.scratchpad.bytes
     alignment = accelerator.scratchpad.alignment_bytes
-    kept = _choose(op, workload, pool, capacity, alignment, objective)
-    if not kept:
-        pool = _pool(op, workload, accelerator, whole_rows=False)
-        kept = _choose(op, workload, pool, capacity, alignment, objective)
-    if not kept:
-        require_legal(op, workload, accelerator, capacity)
-    return kept
+    pools: list[_Pool] = []
+    for whole_rows in (True, False):
+        pools.append(_pool(op, workload, accelerator, whole_rows=whole_rows))
+        kept = _choose(op, workload, pools[-1], capacity, alignment, objective)
+        if kept:
+            return kept
+    everything = [c for pool in pools for variant in pool for c in variant]
+    return tuple(sorted(everything, key=lambda c: _demand(op, workload, c, alignment))[:1])
 
 
-def require_legal(op: Op, workload: Workload, accelerator: Accelerator, capacity: int) -> None:
-    """Raise InfeasibleError unless some tiling of ``op`` fits ``capacity`` bytes of scratchpad.
+def require_legal(
+    op: Op, found: Sequence[Candidate], workload: Workload, accelerator: Accelerator
+) -> None:
+    """Raise InfeasibleError unless one of the ``found`` candidates of ``op`` fits the scratchpad
+    together with the tensors it needs resident.
 
     The error names the operator, the bytes of its smallest legal tile, their largest terms and
     what would fit. A too small accumulator SRAM is reported in the same way.
     """
-    _require_accumulators(op, accelerator)
+    if not found:
+        raise InfeasibleError(_accumulator_shortage(op, accelerator))
+    capacity = accelerator.scratchpad.bytes
     alignment = accelerator.scratchpad.alignment_bytes
-    pool = [
-        candidate
-        for whole_rows in (True, False)
-        for variant in _pool(op, workload, accelerator, whole_rows=whole_rows)
-        for candidate in variant
-    ]
-    smallest = min(pool, key=lambda c: _demand(op, workload, c, alignment))
+    smallest = min(found, key=lambda c: _demand(op, workload, c, alignment))
     demand = _demand(op, workload, smallest, alignment)
     if demand <= capacity:
         return
@@ -141,9 +143,10 @@ def _variants(op: Op) -> tuple[tuple[str, frozenset[str]], ...]:
     return tuple(found)
 
 
-def _pool(
-    op: Op, workload: Workload, accelerator: Accelerator, *, whole_rows: bool
-) -> list[list[Candidate]]:
+_Pool = list[list[Candidate]]
+
+
+def _pool(op: Op, workload: Workload, accelerator: Accelerator, *, whole_rows: bool) -> _Pool:
     """All candidates of each variant, unpruned. ``whole_rows=False``: tiles below one output row
     (array operators), the last resort when rows do not fit."""
     timing = Timing(accelerator)
@@ -168,21 +171,20 @@ def _pool(
 def _choose(
     op: Op,
     workload: Workload,
-    pool: Sequence[Sequence[Candidate]],
+    pool: _Pool,
     capacity: int,
     alignment: int,
     objective: str,
 ) -> tuple[Candidate, ...]:
+    """Thin every variant of a pool; candidates that cannot fit are left out."""
     kept: list[Candidate] = []
     for variant in pool:
         fitting = [c for c in variant if _demand(op, workload, c, alignment) <= capacity]
-        prefetching = [c for c in fitting if c.prefetch_bytes > 0]
+        early = [c for c in fitting if c.prefetch_bytes > 0]
         plain = [c for c in fitting if c.prefetch_bytes == 0]
-        if prefetching:
-            kept += _thin(_pareto(prefetching), SLACKS, objective)
-            kept += _thin(_pareto(plain), (SLACKS[0], SLACKS[-1]), objective)
-        else:
-            kept += _thin(_pareto(plain), SLACKS, objective)
+        kept += _thin(_pareto(early), SLACKS, objective)
+        slacks = (SLACKS[0], SLACKS[-1]) if early else SLACKS
+        kept += _thin(_pareto(plain), slacks, objective)
     return tuple(kept)
 
 
@@ -234,22 +236,16 @@ def _demand(op: Op, workload: Workload, candidate: Candidate, alignment: int) ->
     )
 
 
-def _require_accumulators(op: Op, accelerator: Accelerator) -> None:
-    """Raise InfeasibleError when the narrowest array tile overflows half of the accumulators."""
-    if op.gemm is None:
-        return
-    narrowest = min(op.gemm.n, accelerator.array.cols)
-    if narrowest <= accumulator_tile_elements(accelerator):
-        return
+def _accumulator_shortage(op: Op, accelerator: Accelerator) -> Infeasibility:
+    """Why not even one output pixel of the narrowest array tile fits half of the accumulators."""
+    narrowest = min(op.gemm.n if op.gemm else 1, accelerator.array.cols)
     demand = 2 * narrowest * ceil_div(accelerator.array.accumulator_bits, 8)
-    raise InfeasibleError(
-        Infeasibility(
-            statement=f"operator {op.name!r}: one output pixel of the narrowest tile "
-            f"({narrowest} channels) does not fit half of the accumulators",
-            demand=demand,
-            limit=accelerator.accumulators.bytes,
-            unit="B",
-            terms=(("double-buffered tile", demand),),
-            levers=(f"accumulators of at least {demand} bytes", "fewer array columns"),
-        )
+    return Infeasibility(
+        statement=f"operator {op.name!r}: one output pixel of the narrowest tile ({narrowest} "
+        "channels) does not fit half of the accumulators",
+        demand=demand,
+        limit=accelerator.accumulators.bytes,
+        unit="B",
+        terms=(("double-buffered tile", demand),),
+        levers=(f"accumulators of at least {demand} bytes", "fewer array columns"),
     )

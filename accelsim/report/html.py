@@ -9,11 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from accelsim.report.charts.style import Chart
-from accelsim.report.page import campaign, performance, provenance, reliability, summary, variants
+from accelsim.report.page import (
+    campaign,
+    exposure,
+    fmeda,
+    performance,
+    provenance,
+    summary,
+    variants,
+)
 from accelsim.report.page.blocks import Block, Group, Note, Section, charts_of
 
 if TYPE_CHECKING:
-    from accelsim.store import RunRecord, VariantRecord
+    from accelsim.record import RunRecord, VariantRecord
 
 
 def html_report(record: RunRecord) -> str:
@@ -32,7 +40,7 @@ def html_report(record: RunRecord) -> str:
         .get_template("report.html.j2")
         .render(
             title=record.name,
-            configuration=summary.configuration_line(variants.base(record)),
+            configuration=summary.configuration_line(record.base),
             sha=record.sha256,
             outcome=outcome,
             headline=sentence,
@@ -45,7 +53,7 @@ def html_report(record: RunRecord) -> str:
 
 def sections(record: RunRecord) -> tuple[Section, ...]:
     """All chapters in reading order, without their looks."""
-    base = variants.base(record)
+    base = record.base
     absent = performance.missing(base)
     found = [
         summary.verdict_section(record.verdicts),
@@ -55,9 +63,7 @@ def sections(record: RunRecord) -> tuple[Section, ...]:
         if absent
         else None,
         *performance.sections("base", base),
-        *reliability.sections("base", base),
-        _no_campaign(record),
-        campaign.rates_section(record),
+        *_faults(record),
         _variant_details(record),
         provenance.provenance_section(record),
     ]
@@ -69,6 +75,17 @@ def page_charts(chapters: tuple[Section, ...]) -> tuple[Chart, ...]:
     found = tuple(chart for chapter in chapters for chart in charts_of(chapter.blocks))
     assert len({chart.id for chart in found}) == len(found), "chart ids must be unique"
     return found
+
+
+def _faults(record: RunRecord) -> tuple[Section | None, ...]:
+    base = record.base
+    return (
+        exposure.section("base", base.exposure),
+        campaign.section("base", base.campaign),
+        _no_campaign(record),
+        campaign.rates_section(record),
+        fmeda.section("base", base.fmeda, base.metrics),
+    )
 
 
 def _no_campaign(record: RunRecord) -> Section | None:
@@ -83,7 +100,7 @@ def _no_campaign(record: RunRecord) -> Section | None:
 def _variant_details(record: RunRecord) -> Section | None:
     groups: list[Block] = [
         Group(name, blocks)
-        for i, (name, variant) in enumerate(variants.others(record))
+        for i, (name, variant) in enumerate(record.others.items())
         if (blocks := _details(f"v{i}", variant))
     ]
     if not groups:
@@ -98,9 +115,14 @@ def _variant_details(record: RunRecord) -> Section | None:
 
 
 def _details(prefix: str, variant: VariantRecord) -> tuple[Block, ...]:
+    reliability = (
+        exposure.section(prefix, variant.exposure),
+        campaign.section(prefix, variant.campaign),
+        fmeda.section(prefix, variant.fmeda, variant.metrics),
+    )
     chapters = [
         *performance.sections(prefix, variant),
-        *reliability.sections(prefix, variant),
+        *(section for section in reliability if section is not None),
     ]
     blocks: list[Block] = []
     if performance.missing(variant) and chapters:

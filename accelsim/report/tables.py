@@ -1,4 +1,4 @@
-"""Rows as text: CSV that a spreadsheet shows and that reads back exactly, and numbers for people."""
+"""Rows as text: CSV that spreadsheets show and that reads back exactly; numbers for people."""
 
 from __future__ import annotations
 

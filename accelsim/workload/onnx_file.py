@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto
 
 from accelsim.errors import AccelsimError, Location, Mistake
@@ -50,10 +50,15 @@ def dtype_name(element_type: int) -> str | None:
     return found[0] if found else None
 
 
+def element_type(dtype: str) -> int:
+    """The ONNX element type of one of our names."""
+    return next(number for number, (name, _) in _BITS_OF.items() if name == dtype)
+
+
 def type_label(element_type: int) -> str:
     """ONNX's own name of an element type, for messages."""
     known = {number: name for name, number in TensorProto.DataType.items()}
-    return known.get(element_type, f"number {element_type}")
+    return str(known.get(element_type, f"number {element_type}"))
 
 
 def load_proto(path: Path) -> Any:

@@ -17,7 +17,13 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from accelsim.errors import AccelsimError, Location, Mistake
-from accelsim.workload.onnx_file import KEPT_ELEMENTS, dtype_name, load_proto, type_label
+from accelsim.workload.onnx_file import (
+    KEPT_ELEMENTS,
+    dtype_name,
+    element_type,
+    load_proto,
+    type_label,
+)
 from accelsim.workload.onnx_shapes import SHAPE_RULES
 from accelsim.workload.onnx_types import Model, Node, Value
 
@@ -35,6 +41,11 @@ def infer(proto: Any, nodes: tuple[Node, ...], path: Path, batch: int) -> Model:
     ``proto`` is consumed (its large constants are taken out). Raises :class:`AccelsimError`:
     W103 (batch or dimensions unknown), W105 (element type), W106 (the graph is not valid).
     """
+    outputs = tuple(dict.fromkeys(value.name for value in proto.graph.output))
+    # The checker insists on output shapes, which files often leave to the inference.
+    declared = [v for v in proto.graph.output if v.type.tensor_type.HasField("shape")]
+    del proto.graph.output[:]
+    proto.graph.output.extend(declared)
     _set_batch(proto.graph, path, batch)
     constants, constant_values = _take_initializers(proto)
     values = _inferred(proto, nodes, path)
@@ -46,7 +57,6 @@ def infer(proto: Any, nodes: tuple[Node, ...], path: Path, batch: int) -> Model:
             constants[node.outputs[0]] = array if array.size <= KEPT_ELEMENTS else None
     inputs = tuple(v.name for v in proto.graph.input if v.name not in constants)
     live = {name for node in nodes for name in (*node.inputs, *node.outputs) if name}
-    outputs = tuple(dict.fromkeys(value.name for value in proto.graph.output))
     kept = tuple(node for node in nodes if node.key != "Constant")
     used = tuple(name for name in inputs if name in live or name in outputs)
     model = Model(path, kept, values, constants, used, outputs)
@@ -215,7 +225,7 @@ def _inferred(proto: Any, nodes: tuple[Node, ...], path: Path) -> dict[str, Valu
                 return values
             for node in ready:
                 value = _apply_rule(node, values, path)
-                kind = helper.np_dtype_to_tensor_dtype(np.dtype(value.dtype))
+                kind = element_type(value.dtype)
                 info = helper.make_tensor_value_info(node.outputs[0], kind, list(value.shape))
                 proto.graph.value_info.append(info)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

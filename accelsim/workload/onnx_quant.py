@@ -1,9 +1,9 @@
-"""Which nodes run as one operator: QuantizeLinear / DequantizeLinear folding and activation fusing.
+"""Which nodes run as one operator: folding of quantisation, fusing of activations.
 
-A quantised file (QDQ format) writes ``DequantizeLinear - operator - QuantizeLinear`` for one integer
-operator. Here the operator, the activations behind it and the final QuantizeLinear become one
-:class:`Chain`, provided nobody else reads the values in between; the DequantizeLinear in front only
-renames the quantised tensor, unless an operator that stays in floating point needs its output.
+A quantised file (QDQ format) writes ``DequantizeLinear - operator - QuantizeLinear`` for one
+integer operator. Here the operator, the activations behind it and the final QuantizeLinear become
+one :class:`Chain`, provided nobody else reads the values in between; the DequantizeLinear in front
+only renames the quantised tensor, unless an operator that stays in floating point needs its output.
 """
 
 from __future__ import annotations

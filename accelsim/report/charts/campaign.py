@@ -53,7 +53,7 @@ def outcomes(prefix: str, structures: Sequence[Row]) -> Chart:
     )
     return Chart(
         f"{prefix}-outcomes", "Silent data corruption by structure", figure,
-        100 + 38 * len(order), caption,
+        100 + 38 * len(order), caption, False,
     )  # fmt: skip
 
 
@@ -70,14 +70,15 @@ def accuracy_curves(prefix: str, fmt: str, runs: Sequence[tuple[str, Row]]) -> C
         style.line_at(100 * value, f"fault-free {100 * value:.4g} %", colour=style.FAINT)
         for value in clean
     ]
+    rates = sorted({float(r["rate"]) for _, campaign in runs for r in campaign["rates"]})
     figure = {
         "data": data,
         "layout": layout(
             xaxis=axis(
                 "probability that a stored bit is flipped (log)",
                 type="log",
-                exponentformat="power",
-                dtick=1,
+                tickvals=rates,
+                ticktext=[f"{rate:g}" for rate in rates],
             ),
             yaxis=axis("top-1 accuracy (%)", range=[0, 105]),
             shapes=[line["shape"] for line in lines],

@@ -48,7 +48,7 @@ def exposure_structures(prefix: str, rows: Sequence[Row]) -> Chart:
         " at random from the used memory strikes in these proportions."
     )
     return Chart(
-        f"{prefix}-exposure", "Exposure by structure", figure, 100 + 36 * len(sums), caption
+        f"{prefix}-exposure", "Exposure by structure", figure, 100 + 36 * len(sums), caption, False
     )
 
 
@@ -100,7 +100,9 @@ def exposure_tensors(prefix: str, rows: Sequence[Row], limit: int = TENSORS) -> 
         "Vulnerable bits x time of each tensor in each memory, from the simulated schedule: holding"
         f" a tensor twice as long doubles its bar and its share of the failure rate.{many}"
     )
-    return Chart(f"{prefix}-tensors", "Exposure by tensor", figure, 110 + 20 * len(top), caption)
+    return Chart(
+        f"{prefix}-tensors", "Exposure by tensor", figure, 110 + 20 * len(top), caption, False
+    )
 
 
 def _kind_colour(name: str) -> str:

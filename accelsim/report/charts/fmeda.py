@@ -20,9 +20,10 @@ FIT_PARTS = (
 
 
 def failure_rates(prefix: str, rows: Sequence[Row]) -> Chart:
-    """FIT of every FMEDA row by what becomes of it (log scale is not used: parts add up)."""
+    """FIT of every FMEDA row by what becomes of it; the safe part, most of it, is hidden first."""
     order = sorted(
-        rows, key=lambda r: (float(r["base_fit"]), str(r["block"]), str(r["fault_class"]))
+        rows,
+        key=lambda r: (r["base_fit"] - r["safe_fit"], str(r["block"]), str(r["fault_class"])),
     )
     labels = [f"{text(r['block'])} · {text(r['fault_class'])}" for r in order]
     figure = {
@@ -35,6 +36,7 @@ def failure_rates(prefix: str, rows: Sequence[Row]) -> Chart:
                 "x": [r[key] for r in order],
                 "hovertemplate": f"<b>%{{y}}</b><br>{name}: %{{x:.4g}} FIT<extra></extra>",
                 "marker": {"color": hue},
+                "visible": True if key != "safe_fit" else "legendonly",
             }
             for key, name, hue in FIT_PARTS
         ],
@@ -48,10 +50,16 @@ def failure_rates(prefix: str, rows: Sequence[Row]) -> Chart:
     }
     caption = (
         "Where each block's raw rate ends. Single-point and residual rates violate the safety goal"
-        " undetected: they make up SPFM and PMHF. Click a legend entry to hide it and see the rest."
+        " undetected: they make up SPFM and PMHF. Click the legend to show or hide a part; the safe"
+        " part starts hidden."
     )
     return Chart(
-        f"{prefix}-fit", "What becomes of each failure rate", figure, 150 + 26 * len(order), caption
+        f"{prefix}-fit",
+        "What becomes of each failure rate",
+        figure,
+        150 + 26 * len(order),
+        caption,
+        False,
     )
 
 
@@ -88,5 +96,10 @@ def dangerous_rates(prefix: str, rows: Sequence[Row]) -> Chart | None:
     }
     caption = "What is left to protect, largest on top: the next mechanism belongs there."
     return Chart(
-        f"{prefix}-dangerous", "Undetected dangerous rates", figure, 120 + 26 * len(order), caption
+        f"{prefix}-dangerous",
+        "Undetected dangerous rates",
+        figure,
+        120 + 26 * len(order),
+        caption,
+        False,
     )

@@ -117,7 +117,7 @@ def _map_trace(
         "width": [box.last - box.first + 0.96 for box in found],
         "base": [box.address / KIB for box in found],
         "y": [box.bytes / KIB for box in found],
-        "text": [short(box.name, 20) for box in found],
+        "text": [f"{box.bytes / KIB:.3g} KiB" for box in found],
         "textposition": "inside",
         "insidetextanchor": "middle",
         "textangle": 0,
@@ -185,7 +185,6 @@ def occupancy(prefix: str, curve: Sequence[Sequence[float]], capacity: int | Non
             yaxis=axis("live (KiB)", range=[0, top]),
             shapes=[line["shape"] for line in lines],
             annotations=[line["annotation"] for line in lines],
-            margin={"l": 64, "r": 24, "t": 16, "b": 48},
         ),
     }
     less = (

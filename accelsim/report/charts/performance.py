@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,7 +42,12 @@ def limits(prefix: str, bounds: Mapping[str, float], cycles: int) -> Chart:
         " line is what to widen first. The rest of the way is waiting and imperfect overlap."
     )
     return Chart(
-        f"{prefix}-bounds", "Lower bounds on the latency", figure, 110 + 34 * len(names), caption
+        f"{prefix}-bounds",
+        "Lower bounds on the latency",
+        figure,
+        110 + 34 * len(names),
+        caption,
+        False,
     )
 
 
@@ -67,7 +71,7 @@ def busy(prefix: str, totals: Mapping[str, int], cycles: int) -> Chart:
         "layout": _wide_bars("% of the latency", len(names), top=100.0),
     }
     caption = "Share of the simulated time in which each resource carries work."
-    return Chart(f"{prefix}-busy", "Busy resources", figure, 110 + 34 * len(names), caption)
+    return Chart(f"{prefix}-busy", "Busy resources", figure, 110 + 34 * len(names), caption, False)
 
 
 def layer_cycles(prefix: str, rows: Sequence[Row]) -> Chart:
@@ -191,7 +195,7 @@ def shares(
         ],
         "layout": _wide_bars(unit, len(names)),
     }
-    return Chart(f"{prefix}-{id}", title, figure, 110 + 34 * len(names), caption)
+    return Chart(f"{prefix}-{id}", title, figure, 110 + 34 * len(names), caption, False)
 
 
 def roofline(prefix: str, curve: Mapping[str, Any]) -> Chart:
@@ -216,18 +220,8 @@ def roofline(prefix: str, curve: Mapping[str, Any]) -> Chart:
     figure = {
         "data": [roof, *dots],
         "layout": layout(
-            xaxis=axis(
-                "MACs per DRAM byte (log)",
-                type="log",
-                range=[math.log10(low), math.log10(high)],
-                dtick=1,
-            ),
-            yaxis=axis(
-                "MACs per cycle (log)",
-                type="log",
-                range=[math.log10(min(floor, low * bandwidth)), math.log10(peak * 2)],
-                dtick=1,
-            ),
+            xaxis=style.log_axis("MACs per DRAM byte (log)", low, high),
+            yaxis=style.log_axis("MACs per cycle (log)", min(floor, low * bandwidth), peak * 2),
         ),
     }
     caption = (
@@ -294,8 +288,8 @@ def _wide_bars(title: str, rows: int, top: float | None = None, **more: Any) -> 
     return layout(
         showlegend=False,
         bargap=0.3,
-        xaxis=axis(title, tickformat=",.4~g", **limit),
+        xaxis=axis(title, exponentformat="none", nticks=6, **limit),
         yaxis=axis("", ticks="", tickfont={"size": 12}, range=[-0.6, rows - 0.4]),
-        margin={"l": 100, "r": 24, "t": 28, "b": 44},
+        margin={"l": 100, "r": 24, "t": 24, "b": 44},
         **more,
     )

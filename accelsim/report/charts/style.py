@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,8 @@ class Chart:
     """Pixels."""
     caption: str = ""
     """What is shown and how to read it; plain text."""
+    zoom: bool = True
+    """Whether zooming in shows more: such charts get plotly's tool bar."""
 
     @property
     def json(self) -> str:
@@ -91,6 +94,8 @@ def axis(title: str = "", **more: Any) -> dict[str, Any]:
         "ticklen": 4,
         "tickcolor": "#C4CAD1",
         "automargin": True,
+        "separatethousands": True,
+        "exponentformat": "power",
         **more,
     }
 
@@ -101,7 +106,7 @@ def layout(**more: Any) -> dict[str, Any]:
         "font": {"family": FONT, "size": 12, "color": INK},
         "paper_bgcolor": "#FFFFFF",
         "plot_bgcolor": "#FFFFFF",
-        "margin": {"l": 64, "r": 24, "t": 36, "b": 48},
+        "margin": {"l": 64, "r": 44, "t": 40, "b": 48},
         "legend": {
             "orientation": "h",
             "x": 0,
@@ -109,11 +114,28 @@ def layout(**more: Any) -> dict[str, Any]:
             "xanchor": "left",
             "yanchor": "bottom",
             "font": {"size": 12},
+            "traceorder": "normal",
         },
+        "modebar": {"orientation": "v", "bgcolor": "rgba(255,255,255,0.85)"},
         "hoverlabel": {"font": {"family": FONT, "size": 12}, "align": "left", "namelength": -1},
         "hovermode": "closest",
         **more,
     }
+
+
+def log_axis(title: str, low: float, high: float) -> dict[str, Any]:
+    """A logarithmic axis over [low, high], labelled at 1, 2 and 5 of every decade (over more than
+    three decades: at powers of ten)."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    leads = (1, 2, 5) if last - first <= 3 else (1,)
+    ticks = [lead * 10.0**power for power in range(first, last + 1) for lead in leads]
+    return axis(
+        title,
+        type="log",
+        range=[math.log10(low), math.log10(high)],
+        tickvals=ticks,
+        ticktext=[f"{tick:,.10g}" if 1e-3 <= tick < 1e6 else f"{tick:.0e}" for tick in ticks],
+    )
 
 
 def line_at(

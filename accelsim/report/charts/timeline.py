@@ -96,7 +96,7 @@ def timeline(prefix: str, trace: Trace, busy: Mapping[str, int], cap: int = CAP)
                 ticks="",
                 range=[-0.6, len(order) - 0.4],
             ),
-            margin={"l": 120, "r": 24, "t": 40, "b": 48},
+            margin={"l": 120, "r": 44, "t": 40, "b": 48},
             dragmode="zoom",
         ),
     }

@@ -28,8 +28,11 @@ class Cell:
 
     shown: str
     value: float | None = None
-    tone: str = ""
-    """``good``, ``bad``, ``unsure`` or empty."""
+
+    @property
+    def long(self) -> bool:
+        """Whether the text needs a wide cell that wraps."""
+        return len(self.shown) > 48
 
 
 @dataclass(frozen=True)
@@ -153,16 +156,16 @@ class Section:
     blocks: tuple[Block, ...] = field(default=())
 
 
-def num(value: Any, shown: str, tone: str = "") -> Cell:
+def num(value: Any, shown: str) -> Cell:
     """A numeric cell; a missing value prints as a dash and sorts last."""
     if value is None or isinstance(value, str):
-        return Cell("–" if value is None else shown, None, tone)
-    return Cell(shown, float(value), tone)
+        return Cell("–" if value is None else shown)
+    return Cell(shown, float(value))
 
 
-def word(value: object, tone: str = "") -> Cell:
+def word(value: object) -> Cell:
     """A text cell; None prints as a dash."""
-    return Cell("–" if value is None or value == "" else str(value), None, tone)
+    return Cell("–" if value is None or value == "" else str(value))
 
 
 def columns(*given: str | tuple[str, str]) -> tuple[Column, ...]:

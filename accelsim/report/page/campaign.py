@@ -21,7 +21,7 @@ from accelsim.report.page.variants import everyone
 from accelsim.report.page.wording import number
 
 if TYPE_CHECKING:
-    from accelsim.store import RunRecord
+    from accelsim.record import RunRecord
 
 Row = Mapping[str, Any]
 

@@ -69,7 +69,7 @@ def _asil_table(metrics: Row, figures: Mapping[str, Metric]) -> Table:
                 word(label),
                 num(value, number(value, unit, 5)),
                 _bound(metrics.get(key), unit),
-                *(word(limit) for limit in limits),
+                *(Cell(limit) for limit in limits),
             )
         )
     confidence = metrics.get("confidence")
@@ -94,7 +94,8 @@ def _fmeda_table(rows: Sequence[Row]) -> Table:
         "Block", "Element", "Class", "#Bits", ("#Base FIT", "raw rate"),
         ("#Exposure", "share of bit-time that matters"),
         ("#P dangerous", "upper confidence bound where measured"),
-        ("#P point", "its point estimate"), "Evidence", "Mechanism", "#Coverage",
+        ("#P point", "its point estimate"), "Evidence", "Mechanism", ("Guards", "for a mechanism's own faults: the block it protects"),
+        "#Coverage",
         "#Safe", "#Single point", "#Residual", "#Latent", "#Detected", "#Stops the system",
         "Source",
     )  # fmt: skip
@@ -114,6 +115,7 @@ def _fmeda_table(rows: Sequence[Row]) -> Table:
             num(r["p_point"], number(r["p_point"], "%")),
             word(r["evidence"]),
             word(r["mechanism"]),
+            Cell(str(r.get("partner") or "")),
             num(r["coverage"], number(r["coverage"], "%")),
             *(num(r[key], number(r[key])) for key in fits),
             word(r["source"]),

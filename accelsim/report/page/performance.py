@@ -22,7 +22,7 @@ from accelsim.report.page.blocks import (
 from accelsim.report.page.wording import number
 
 if TYPE_CHECKING:
-    from accelsim.store import VariantRecord
+    from accelsim.record import VariantRecord
 
 Row = Mapping[str, Any]
 
@@ -108,13 +108,13 @@ def _plan_facts(plan: Mapping[str, Any]) -> Facts:
 
 def _plan_table(steps: Sequence[Row]) -> Table:
     head = columns(
-        "#Step", "Operator", ("Mapping", "tiling chosen for the operator"), "#Tile buffers",
+        "Operator", "#Step", ("Mapping", "tiling chosen for the operator"), "#Tile buffers",
         "#Prefetched", "Brought in", "Written out", "Resident at address",
     )  # fmt: skip
     rows = tuple(
         (
-            num(i, str(i)),
             word(step["op"]),
+            num(i, str(i)),
             word(step["mapping"]),
             num(step["buffer_bytes"], number(step["buffer_bytes"], "B")),
             num(step["prefetch_bytes"], number(step["prefetch_bytes"], "B")),
@@ -167,7 +167,7 @@ def _energy(prefix: str, variant: VariantRecord) -> list[Block]:
 
 def _layer_table(rows: Sequence[Row]) -> Table:
     head = columns(
-        "#Step", "Operator", "Kind", ("Mapping", "tiling chosen for the operator"),
+        "Operator", "#Step", "Kind", ("Mapping", "tiling chosen for the operator"),
         ("#Cycles", "how far the layer moves the end of the run; sums to the latency"),
         ("#Stalled", "of these cycles: neither array nor vector unit works"),
         ("#Span", "first to last task, prefetching included"),
@@ -183,8 +183,8 @@ def _layer_row(row: Row) -> tuple[Any, ...]:
     known = [part for part in parts if part is not None]
     energy = sum(known) if known else None
     return (
-        num(row["step"], str(row["step"])),
         word(row["op"]),
+        num(row["step"], str(row["step"])),
         word(row.get("kind")),
         word(row.get("mapping")),
         num(row["advance_cycles"], number(row["advance_cycles"])),

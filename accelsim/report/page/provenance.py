@@ -10,7 +10,7 @@ from accelsim.report.page.blocks import Block, Facts, Note, Section, Source
 from accelsim.report.page.variants import everyone
 
 if TYPE_CHECKING:
-    from accelsim.store import RunRecord, VariantRecord
+    from accelsim.record import RunRecord, VariantRecord
 
 SIMULATED = (
     "Time is counted in cycles; every tile of an operator is one event, and its cycles follow from"

@@ -30,7 +30,7 @@ from accelsim.report.page.wording import (
 )
 
 if TYPE_CHECKING:
-    from accelsim.store import VariantRecord
+    from accelsim.record import VariantRecord
     from accelsim.verdict import Verdict
 
 WORDS = {"pass": "met", "fail": "missed", "inconclusive": "undecided"}

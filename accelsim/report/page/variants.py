@@ -10,27 +10,16 @@ from accelsim.report.page.blocks import Section, Table, columns, num, word
 from accelsim.report.page.wording import metric_value
 
 if TYPE_CHECKING:
-    from accelsim.store import RunRecord, VariantRecord
+    from accelsim.record import RunRecord, VariantRecord
 
 BASE = "base"
-
-
-def base(record: RunRecord) -> VariantRecord:
-    """The base run."""
-    return record.variants[BASE]
-
-
-def others(record: RunRecord) -> Iterator[tuple[str, VariantRecord]]:
-    """Every variant but the base run, by name."""
-    for name in sorted(record.variants):
-        if name != BASE:
-            yield name, record.variants[name]
+"""How the base run is called beside the variants."""
 
 
 def everyone(record: RunRecord) -> Iterator[tuple[str, VariantRecord]]:
-    """The base run, then the others by name."""
-    yield BASE, base(record)
-    yield from others(record)
+    """The base run, then the others in the order of the configuration."""
+    yield BASE, record.base
+    yield from record.others.items()
 
 
 def variant_section(record: RunRecord) -> Section | None:

@@ -82,12 +82,12 @@ def image(channels: int, size: int, batch: int = 1) -> Tensor:
 def one_conv(**geometry: int) -> Workload:
     values = {"c_in": 8, "size": 12, "c_out": 24, **geometry}
     part = conv_op("conv", "x", "y", **values)
-    return workload_of(
-        "one", image(values["c_in"], values["size"], values.get("batch", 1)), [part]
-    )
+    return workload_of("one", image(values["c_in"], values["size"], values.get("batch", 1)), [part])
 
 
-def add_op(name: str, a: str, b: str, target: str, shape: tuple[int, ...]) -> tuple[Op, list[Tensor]]:
+def add_op(
+    name: str, a: str, b: str, target: str, shape: tuple[int, ...]
+) -> tuple[Op, list[Tensor]]:
     tensor = Tensor(target, shape, "int8", Role.ACTIVATION)
     return Op(name, OpKind.ADD, (a, b), target, vector_ops=tensor.elements), [tensor]
 
@@ -107,16 +107,24 @@ def resnet20() -> Workload:
             if stride == 2:
                 short = f"short{index}"
                 tensor = Tensor(short, (1, out, size, size), "int8", Role.ACTIVATION)
-                parts.append((Op(short, OpKind.SLICE, (last,), short, vector_ops=tensor.elements), [tensor]))
-            parts.append(add_op(f"a{index}", f"t{index}b", short, f"s{index}", (1, out, size, size)))
+                parts.append(
+                    (Op(short, OpKind.SLICE, (last,), short, vector_ops=tensor.elements), [tensor])
+                )
+            parts.append(
+                add_op(f"a{index}", f"t{index}b", short, f"s{index}", (1, out, size, size))
+            )
             last, width = f"s{index}", out
     pooled = Tensor("pool", (1, 64), "int8", Role.ACTIVATION)
-    parts.append((Op("gap", OpKind.GLOBAL_AVERAGE_POOL, (last,), "pool", vector_ops=64 * 64), [pooled]))
+    parts.append(
+        (Op("gap", OpKind.GLOBAL_AVERAGE_POOL, (last,), "pool", vector_ops=64 * 64), [pooled])
+    )
     fc = [
         Tensor("fc.w", (10, 64), "int8", Role.WEIGHT),
         Tensor("fc.b", (10,), "int32", Role.BIAS),
         Tensor("logits", (1, 10), "int8", Role.OUTPUT),
     ]
-    op = Op("fc", OpKind.MATMUL, ("pool",), "logits", "fc.w", "fc.b", Gemm(1, 64, 10), vector_ops=10)
+    op = Op(
+        "fc", OpKind.MATMUL, ("pool",), "logits", "fc.w", "fc.b", Gemm(1, 64, 10), vector_ops=10
+    )
     parts.append((op, fc))
     return workload_of("resnet20", image(3, 32), parts)

@@ -1,0 +1,181 @@
+"""Validated parts to the frozen values that the stages use, and their canonical text."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from fractions import Fraction
+from typing import Any
+
+from accelsim.arch.parts import (
+    Accelerator,
+    AccumulatorSram,
+    Dma,
+    Dram,
+    Scratchpad,
+    SystolicArray,
+    VectorUnit,
+)
+from accelsim.config.hardware import AcceleratorPart
+from accelsim.config.requirements import SafetyPart
+from accelsim.config.schema import RUN, DataPart, FaultsPart
+from accelsim.config.semantics import Draft, path_of
+from accelsim.config.types import (
+    DataConfig,
+    FaultsConfig,
+    MappingConfig,
+    Rate,
+    RunConfig,
+    SafetyConfig,
+    ScheduleConfig,
+    TargetConfig,
+    WorkloadConfig,
+)
+from accelsim.config.yamlpos import Node
+from accelsim.errors import Location
+
+_RATES = (
+    "sram_soft", "flipflop_soft", "dram_soft", "die_permanent", "dram_permanent",
+    "safe_fraction_unmeasured",
+)  # fmt: skip
+
+
+def run_config(name: str, draft: Draft, seed: int | None) -> RunConfig:
+    """The frozen run; ``draft`` must have passed every check.
+
+    Args:
+        name: ``base`` or the variant's name.
+        draft: the validated run.
+        seed: replaces the seed of the campaign unless None.
+    """
+    part, tree = draft.part, draft.tree
+    assert part.workload is not None, "checked before"
+    machine, safety = part.accelerator, part.safety
+    return RunConfig(
+        name=name,
+        workload=WorkloadConfig(
+            path_of(tree, "workload.model"), part.workload.batch, part.workload.unsupported
+        ),
+        simulate=part.simulate,
+        accelerator=accelerator(machine) if machine is not None else None,
+        mapping=MappingConfig(**part.mapping.model_dump()),
+        schedule=ScheduleConfig(**part.schedule.model_dump()),
+        data=_data(part.data, tree) if part.data is not None else None,
+        faults=_faults(part.faults, tree, seed) if part.faults is not None else None,
+        safety=_safety(safety) if safety is not None else None,
+        locations=dict(_locations(tree, "")),
+    )
+
+
+def accelerator(part: AcceleratorPart) -> Accelerator:
+    """The machine of a validated accelerator part."""
+    pad = part.scratchpad
+    return Accelerator(
+        name=part.name,
+        clock_hz=part.clock,
+        technology_nm=part.technology,
+        array=SystolicArray(**part.array.model_dump()),
+        vector=VectorUnit(**part.vector.model_dump()),
+        scratchpad=Scratchpad(pad.size, pad.alignment, pad.width),
+        accumulators=AccumulatorSram(part.accumulators.size),
+        dram=Dram(part.dram.kind, part.dram.bandwidth, part.dram.latency_cycles),
+        dma=Dma(part.dma.channels, part.dma.setup_cycles),
+        energy_table=part.energy.table,
+        leakage_mw_per_mm2=part.energy.leakage_mw_per_mm2,
+        control_flipflops=part.control_flipflops.model_dump(),
+        protection=part.protection.model_dump(),
+    )
+
+
+def _data(part: DataPart, tree: Node) -> DataConfig:
+    return DataConfig(
+        path_of(tree, "data.file"),
+        float(part.divide_by),
+        tuple(float(value) for value in part.mean),
+        tuple(float(value) for value in part.std),
+        part.limit,
+    )
+
+
+def _faults(part: FaultsPart, tree: Node, seed: int | None) -> FaultsConfig:
+    values = part.model_dump()
+    values["rates"] = tuple(part.rates)
+    values["confidence"] = float(part.confidence)
+    if part.bounds is not None:
+        values["bounds"] = path_of(tree, "faults.bounds")
+    if seed is not None:
+        values["seed"] = seed
+    return FaultsConfig(**values)
+
+
+def _safety(part: SafetyPart) -> SafetyConfig:
+    rates = {}
+    for key in _RATES:
+        rate = getattr(part, key)
+        rates[key] = Rate(float(rate.value), rate.unit, rate.source, rate.mark)
+    return SafetyConfig(
+        **rates,
+        mission_hours=float(part.mission_hours),
+        inference_period_s=part.inference_period_s,
+    )
+
+
+def _locations(node: Node, path: str) -> Iterator[tuple[str, Location]]:
+    for key, entry in node.entries.items():
+        dotted = f"{path}.{key}" if path else key
+        yield dotted, entry.node.location
+        yield from _locations(entry.node, dotted)
+
+
+def canonical_json(
+    name: str,
+    folder: str,
+    base: RunConfig,
+    variants: Mapping[str, RunConfig],
+    targets: tuple[TargetConfig, ...],
+) -> str:
+    """The resolved study as JSON with sorted keys and no spaces.
+
+    Quantities are plain numbers in base units, defaults are written out, and paths are relative to
+    ``folder``: the same study gives the same text wherever it lies. Positions and prose
+    (descriptions) are left out.
+    """
+    value = {
+        "schema": RUN,
+        "name": name,
+        "base": _plain(base, folder),
+        "variants": {key: _plain(run, folder) for key, run in variants.items()},
+        "targets": [_plain(target, folder) for target in targets],
+    }
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+_PATHS = ("model", "file", "bounds")
+_LEFT_OUT = ("locations", "location")
+
+
+def _plain(value: Any, folder: str) -> Any:
+    """Dataclasses as dicts, exact fractions as decimals, files relative to ``folder``."""
+    if is_dataclass(value):
+        made = {
+            field.name: _plain(getattr(value, field.name), folder)
+            for field in fields(value)
+            if field.name not in _LEFT_OUT
+        }
+        for key in _PATHS:
+            if isinstance(made.get(key), str):
+                made[key] = _relative(made[key], folder)
+        if isinstance(value, TargetConfig) and os.path.isabs(value.relative_to or ""):
+            made["relative_to"] = _relative(made["relative_to"], folder)
+        return made
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, folder) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(item, folder) for item in value]
+    return float(value) if isinstance(value, Fraction) else value
+
+
+def _relative(path: str, folder: str) -> str:
+    return os.path.relpath(path, folder).replace(os.sep, "/")

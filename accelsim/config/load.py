@@ -1,0 +1,181 @@
+"""A config file, its includes, variants and overrides, as one frozen :class:`Study`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+
+from accelsim.config.convert import canonical_json, run_config
+from accelsim.config.fields import LARGEST
+from accelsim.config.include import follow, include_parts, load_tree
+from accelsim.config.merge import as_node, expand, merge, without
+from accelsim.config.problems import Problems, failed_keys, validate
+from accelsim.config.schema import RUN, RunPart
+from accelsim.config.semantics import Draft, check_run
+from accelsim.config.targets import BASE, read_targets
+from accelsim.config.types import Study
+from accelsim.config.yamlpos import Entry, Node
+from accelsim.errors import AccelsimError, Location, suggest
+
+_STUDY_KEYS = ("variants", "targets", "name", "description")
+"""Keys of the study, not of a run: they have no place in a variant."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,63}", re.ASCII)
+_MOST_VARIANTS = 1000
+
+
+def load_study(
+    path: str | os.PathLike[str],
+    overrides: Mapping[str, object] | None = None,
+    seed: int | None = None,
+) -> Study:
+    """Read, check and resolve a run config.
+
+    Args:
+        path: the config file (``schema: accelsim/run/v1``).
+        overrides: dotted key -> value, laid over the base run and over every variant. Text is
+            read as YAML; files count from the config's folder.
+        seed: replaces ``faults.seed`` in every run.
+
+    Returns:
+        The study; every file it names exists.
+
+    Raises:
+        AccelsimError: every mistake of the config and of the overrides at once, each with a code
+            (C001 to C015), a position and mostly a hint.
+    """
+    shown = os.fspath(path)
+    folder = os.path.dirname(shown) or "."
+    problems = Problems()
+    chain = ((os.path.realpath(shown), shown),)
+    root = load_tree(shown, RUN, problems)
+    if root.broken:
+        problems.raise_if_any()
+    whole, single = _override_trees(overrides or {}, folder, problems, chain)
+    _check_overridden_variants(root, single, problems)
+    root = merge(merge(root, whole), single)
+    drafts = _drafts(root, without(single, _STUDY_KEYS), problems)
+    name = _name(root, shown, problems)
+    entry = root.entries.get("targets")
+    targets = read_targets(entry.node if entry else None, drafts, problems)
+    if seed is not None and not 0 <= seed <= LARGEST:
+        problems.add("C004", f"seed must be at least 0, is {seed}", "", Location("--seed"))
+    problems.raise_if_any()
+    runs = {key: run_config(key, draft, seed) for key, draft in drafts.items()}
+    base = runs.pop(BASE)
+    canonical = canonical_json(name, folder, base, runs, targets)
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    return Study(name, shown, base, runs, targets, digest, canonical)
+
+
+def _override_trees(
+    overrides: Mapping[str, object],
+    folder: str,
+    problems: Problems,
+    chain: tuple[tuple[str, str], ...],
+) -> tuple[Node, Node]:
+    """Overrides as two trees: parts that a file replaces whole, and single values."""
+    here = Location("--set")
+    entries: dict[str, Entry] = {}
+    for key, value in overrides.items():
+        location = Location(f"--set {key}")
+        if key.partition(".")[0] in ("schema", "extends"):
+            problems.add("C001", f"'{key}' cannot be overridden", "edit the file", location)
+            continue
+        try:
+            entries[key] = Entry(location, as_node(value, location, folder))
+        except AccelsimError as error:
+            problems.extend(error)
+    tree = include_parts(Node(entries, here, folder), problems, chain)
+    parts = {key: entry for key, entry in tree.entries.items() if entry.node.whole}
+    rest = {key: entry for key, entry in tree.entries.items() if not entry.node.whole}
+    single = expand(Node(rest, here, folder), problems)
+    return Node(parts, here, folder), follow(single, problems, chain)
+
+
+def _check_overridden_variants(root: Node, single: Node, problems: Problems) -> None:
+    """An override may change a variant but not invent one."""
+    known = root.entries["variants"].node.entries if "variants" in root.entries else {}
+    given = single.entries.get("variants")
+    for name, entry in given.node.entries.items() if given else ():
+        if name not in known:
+            hint = suggest(name, list(known))
+            problems.add("C013", f"unknown variant '{name}'", hint, entry.key)
+
+
+def _drafts(root: Node, single: Node, problems: Problems) -> dict[str, Draft]:
+    """The base run and all variants, validated."""
+    base = without(root, ("variants", "targets"))
+    drafts = {BASE: _draft(base, problems)}
+    entry = root.entries.get("variants")
+    if entry is None or entry.node.value is None:
+        return drafts
+    if not isinstance(entry.node.value, Mapping):
+        hint = "variants: {name: {key: value}}"
+        problems.add("C003", "variants must be a mapping", hint, entry.node.location)
+        return drafts
+    if len(entry.node.value) > _MOST_VARIANTS:
+        problems.add("C012", f"more than {_MOST_VARIANTS} variants", "", entry.key)
+        return drafts
+    for name, variant in entry.node.value.items():
+        if variant.node.value is None and not variant.node.broken:
+            continue  # null takes out a variant of the config that this one extends
+        overlay = _overlay(name, variant, problems)
+        if overlay is None:
+            drafts[name] = Draft(RunPart(), variant.node, frozenset(RunPart.model_fields))
+            continue
+        problems.variant = name
+        drafts[name] = _draft(_overlaid(merge(base, overlay), single), problems)
+        problems.variant = None
+    return drafts
+
+
+def _overlay(name: str, variant: Entry, problems: Problems) -> Node | None:
+    """A variant's overrides with dotted keys expanded; None if they are unusable."""
+    if name == BASE or not _NAME.fullmatch(name):
+        hint = "letters, digits, _, + and - (not 'base': that is the base run)"
+        problems.add("C013", f"a variant cannot be called '{name}'", hint, variant.key)
+        return None
+    if not isinstance(variant.node.value, Mapping):
+        hint = "write {} for a variant without overrides, null to take one out"
+        problems.add("C003", f"variant '{name}' must be a mapping", hint, variant.node.location)
+        return None
+    overlay = expand(variant.node, problems)
+    for key in (*_STUDY_KEYS, "schema", "extends"):
+        if key in overlay.entries:
+            message = f"'{key}' belongs to the whole config, not to a variant"
+            problems.add("C013", message, "move it out", overlay.entries[key].key)
+    return without(overlay, (*_STUDY_KEYS, "schema", "extends"))
+
+
+def _overlaid(tree: Node, single: Node) -> Node:
+    """Single overrides laid over a variant, except over parts that the variant took out."""
+    removed = [key for key, entry in tree.entries.items() if entry.node.value is None]
+    return merge(tree, without(single, removed))
+
+
+def _draft(tree: Node, problems: Problems) -> Draft:
+    """One run validated part by part, so that a mistake in one does not hide those in others."""
+    part = validate(RunPart, tree, problems)
+    bad: set[str] = set()
+    if part is None:
+        bad = failed_keys(RunPart, tree)
+        part = RunPart.model_validate(without(tree, sorted(bad)).plain)
+    draft = Draft(part, tree, frozenset(bad))
+    check_run(draft, problems)
+    return draft
+
+
+def _name(root: Node, shown: str, problems: Problems) -> str:
+    """The study's name: given, or the file's."""
+    entry = root.entries.get("name")
+    if entry is not None and isinstance(entry.node.value, str):
+        name = entry.node.value
+        if not _NAME.fullmatch(name):
+            hint = "it becomes a folder: letters, digits, _, + and -, at most 64"
+            problems.add("C004", f"'{name}' cannot be a name", hint, entry.node.location)
+        return name
+    stem = os.path.splitext(os.path.basename(shown))[0]
+    return re.sub(r"[^A-Za-z0-9_+-]+", "-", stem).strip("-+")[:64] or "study"

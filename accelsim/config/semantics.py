@@ -1,0 +1,115 @@
+"""Checks between parts of a run: what each part alone cannot know."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from accelsim.config.problems import Problems, find, where
+from accelsim.config.schema import RunPart
+from accelsim.config.yamlpos import Node
+
+FILES = ("workload.model", "data.file", "faults.bounds")
+"""Keys that name a file which must exist."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A run under validation: the parts that are valid, the tree, and the keys that are not."""
+
+    part: RunPart
+    tree: Node
+    bad: frozenset[str]
+
+
+def path_of(tree: Node, dotted: str) -> str:
+    """Absolute path of the file that a text value names, relative to where it was written."""
+    _, node, _ = find(tree, dotted.split("."))
+    return os.path.abspath(os.path.join(node.folder, str(node.value)))
+
+
+def check_run(draft: Draft, problems: Problems) -> None:
+    """Report everything that is wrong between the parts of one run."""
+    for check in (_check_presence, _check_faults, _check_files, _check_energy):
+        check(draft, problems)
+
+
+def _value(tree: Node, dotted: str) -> object:
+    """The value written at a dotted path; None if absent (or null)."""
+    _, node, exact = find(tree, dotted.split("."))
+    return node.value if exact else None
+
+
+def _check_presence(draft: Draft, problems: Problems) -> None:
+    tree = draft.tree
+    if _value(tree, "workload") is None:
+        hint = "workload: {model: net.onnx}"
+        problems.add("C002", "'workload' is missing", hint, tree.location)
+    if _value(tree, "accelerator") is None and _value(tree, "simulate") in (None, True):
+        hint = "name a machine (accelerator: machine.yaml), or set simulate: false"
+        problems.add("C002", "'accelerator' is missing", hint, tree.location)
+
+
+def _check_faults(draft: Draft, problems: Problems) -> None:
+    tree = draft.tree
+    if _value(tree, "faults") is None:
+        return
+    if _value(tree, "data") is None:
+        hint = "data: {file: images.npz}: a campaign runs on labelled images"
+        at = find(tree, ["faults"])[0]
+        problems.add("C002", "'data' is missing, faults need it", hint, at)
+    mode = _value(tree, "faults.mode")
+    at = where(tree, "faults.mode")
+    if mode == "rate" and _value(tree, "faults.rates") in (None, ()):
+        problems.add("C002", "faults.mode rate needs rates", "rates: [1.0e-6, 1.0e-5]", at)
+    if mode == "exposure" and _value(tree, "simulate") is False:
+        message = "faults.mode exposure needs the simulated plan, but simulate is false"
+        problems.add("C009", message, "set simulate: true, or use mode: rate", at)
+    if mode == "exposure" and _value(tree, "faults.clip") in ("saturate", "zero"):
+        message = "faults.clip belongs to mode rate; mode exposure would ignore it"
+        problems.add("C009", message, "clip: none", where(tree, "faults.clip"))
+
+
+def _check_files(draft: Draft, problems: Problems) -> None:
+    for dotted in FILES:
+        written = _value(draft.tree, dotted)
+        if not isinstance(written, str) or not written:
+            continue  # absent, or the wrong type: reported by its part
+        path = path_of(draft.tree, dotted)
+        if "\0" in path or not os.path.isfile(path):
+            missing = "is a directory" if os.path.isdir(path) else "does not exist"
+            hint = f"looked for {path}; paths count from the file that names them"
+            problems.add("C007", f"'{written}' {missing}", hint, where(draft.tree, dotted))
+
+
+def _check_energy(draft: Draft, problems: Problems) -> None:
+    machine = draft.part.accelerator
+    if machine is None:
+        return
+    from accelsim.cost.energy import TABLES
+
+    table = TABLES[machine.energy.table]
+    at = where(draft.tree, "accelerator.technology")
+    if machine.technology != table.node_nm:
+        message = f"energy table '{machine.energy.table}' is for {table.node_nm} nm, not for "
+        message += f"{machine.technology} nm"
+        problems.add("C009", message, f"technology: {table.node_nm} nm", at)
+
+
+NEEDS: dict[str, tuple[str, Callable[[RunPart], bool]]] = {
+    "accuracy.fault_free": ("data and faults", lambda run: run.data is not None),
+    "accuracy.": ("faults", lambda run: run.faults is not None),
+    "sdc.": ("faults", lambda run: run.faults is not None),
+    "fit.": ("safety", lambda run: run.safety is not None and run.simulate),
+    "asil.": ("safety", lambda run: run.safety is not None and run.simulate),
+    "": ("simulate: true", lambda run: run.simulate),
+}
+"""Metric prefix -> what the run must have for it, first match counts."""
+
+
+def lacking(metric: str, run: RunPart) -> str:
+    """What a run lacks for a metric; empty if nothing."""
+    prefix = next(prefix for prefix in NEEDS if metric.startswith(prefix))
+    need, has = NEEDS[prefix]
+    return "" if has(run) else need
