@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelsim.errors import AccelsimError, Location, Mistake
-from accelsim.store import RunRecord
+from accelsim.record import RunRecord
 from accelsim.verdict import Outcome, Verdict, exit_code
 
 if TYPE_CHECKING:

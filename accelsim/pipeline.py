@@ -32,11 +32,10 @@ from accelsim.sim.engine import simulate
 from accelsim.sim.exposure import exposures
 from accelsim.sim.rle import dump_trace
 from accelsim.sim.trace import Trace
-from accelsim.store import RunRecord, VariantRecord
+from accelsim.record import BASE, RunRecord, VariantRecord
 from accelsim.verdict import Verdict, exit_code, judge
 from accelsim.workload.graph import Workload
 
-BASE = "base"
 
 
 @dataclass(frozen=True)

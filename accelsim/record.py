@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from accelsim.metrics import SCHEMA as METRICS_SCHEMA
-from accelsim.metrics import Metrics
+from accelsim.metrics import Metric, Metrics
 from accelsim.report.tables import Row, csv_text, plain
 from accelsim.verdict import Verdict
 
@@ -150,7 +150,7 @@ def csv_files(record: RunRecord) -> dict[str, str]:
 def metrics_json(variants: Mapping[str, VariantRecord]) -> str:
     """The contract: metrics of the base run on top, those of the others under ``variants``."""
     objects = {
-        name: {key: metric.to_json() for key, metric in variant.metrics.items()}
+        name: {key: _metric(metric) for key, metric in variant.metrics.items()}
         for name, variant in variants.items()
     }
     tree = {
@@ -159,6 +159,11 @@ def metrics_json(variants: Mapping[str, VariantRecord]) -> str:
         "variants": {n: {"metrics": o} for n, o in objects.items() if n != BASE},
     }
     return pretty(tree)
+
+
+def _metric(metric: Metric) -> Row:
+    """A value that is no number is null; a bound that is none is left out, as one never given."""
+    return {k: v for k, v in plain(metric.to_json()).items() if v is not None or k == "value"}
 
 
 def content_sha256(record: RunRecord, files: Mapping[str, bytes] | None = None) -> str:

@@ -164,7 +164,9 @@ def _is_run_folder(folder: Path) -> bool:
         header = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(header, dict) and str(header.get("schema")).startswith(SCHEMA.rpartition("/")[0])
+    return isinstance(header, dict) and str(header.get("schema")).startswith(
+        SCHEMA.rpartition("/")[0]
+    )
 
 
 def write_atomic(path: str | Path, text: str) -> Path:

@@ -154,7 +154,7 @@ def _judge_one(requirement: _Requirement, metrics: Mapping[str, Metrics]) -> Ver
     target = requirement.target
     run = target.variant or "base"
     produced = metrics.get(run, {})
-    if requirement.name != requirement.metric and requirement.metric == "asil.lfm":
+    if target.asil is not None and requirement.metric == "asil.lfm":
         found = _lookup(produced, "asil.lfm")
         if (found is None or isinstance(found.value, str)) and "asil.pmhf_fit" in produced:
             return _not_applicable(requirement, run)
@@ -308,8 +308,7 @@ def _verdict(requirement: _Requirement, run: str, estimate: _Estimate) -> Verdic
             outcome = Outcome.FAIL
         else:
             outcome = Outcome.INCONCLUSIVE
-        by_upper = estimate.upper - high
-        bound = estimate.upper if by_upper >= low - estimate.lower else estimate.lower
+        bound = _judged_bound(estimate, low, high)
     return Verdict(
         name=requirement.name,
         metric=requirement.metric,
@@ -324,6 +323,15 @@ def _verdict(requirement: _Requirement, run: str, estimate: _Estimate) -> Verdic
         detail=_detail(requirement, estimate, bound, outcome),
         location=str(requirement.target.location),
     )
+
+
+def _judged_bound(estimate: _Estimate, low: float, high: float) -> float:
+    """The unfavourable bound: between two limits, the one that is nearer to missing its own."""
+    if math.isinf(high):
+        return estimate.lower
+    if math.isinf(low):
+        return estimate.upper
+    return estimate.upper if estimate.upper - high >= low - estimate.lower else estimate.lower
 
 
 def _finite(number: float) -> float | None:

@@ -55,7 +55,9 @@ def load_model(path: str | Path) -> Any:
     except (DecodeError, onnx.checker.ValidationError, OSError, ValueError, TypeError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         hint = "export the network again; the file is damaged or no ONNX"
-        raise AccelsimError(Mistake("F502", f"not a valid network: {first}", hint, where)) from error
+        raise AccelsimError(
+            Mistake("F502", f"not a valid network: {first}", hint, where)
+        ) from error
     if not model.graph.node:
         hint = "export the network again; the file is damaged or no ONNX"
         raise AccelsimError(Mistake("F502", "the network has no operators", hint, where))

@@ -163,9 +163,7 @@ def _layer(graph: Graph, info: Mapping[str, TensorInfo], node: Any) -> IntLayer 
     )  # fmt: skip
 
 
-def _bias(
-    graph: Graph, node: Any, channels: int
-) -> tuple[str | None, NDArray[np.int32] | None]:
+def _bias(graph: Graph, node: Any, channels: int) -> tuple[str | None, NDArray[np.int32] | None]:
     """(initializer name, values); (None, None) for a bias that is no int32 constant."""
     if len(node.input) < 3 or not node.input[2]:
         return None, np.zeros(channels, np.int32)

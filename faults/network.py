@@ -7,7 +7,7 @@ that everything passes through) and drops, at each, the images that equal the fa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ from faults.layers import IntLayer, find_layers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from faults.fault_free import FaultFree
 
 BATCH = 128
 """Images per call of the runtime. Fixed, so that results cannot depend on who runs what."""
@@ -202,46 +204,9 @@ class Network:
         return AccelsimError(Mistake(code, message, hint, Location(self.name)))
 
 
-class FaultFree:
-    """Fault-free values of tensors on some images, computed when first asked for.
-
-    ``images`` maps positions of the evaluation set to rows here. Articulations are kept until the
-    end, other tensors until :meth:`release`.
-    """
-
-    def __init__(self, network: Network, data: EvalSet, images: Sequence[int] | None = None):
-        self.network = network
-        chosen = np.arange(len(data)) if images is None else np.asarray(sorted(set(images)))
-        self._row = np.full(len(data), -1, np.int64)
-        self._row[chosen] = np.arange(len(chosen))
-        self._kept: dict[str, NDArray[Any]] = {
-            network.input: data.images if images is None else data.images[chosen]
-        }
-
-    def rows(self, tensor: str, images: NDArray[np.int64]) -> NDArray[Any]:
-        """Values of ``tensor`` for positions ``images`` of the evaluation set."""
-        return self.all(tensor)[self._row[images]]
-
-    def places(self, images: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Rows of :meth:`all` that hold these positions of the evaluation set."""
-        return self._row[images]
-
-    def all(self, tensor: str) -> NDArray[Any]:
-        """Values for all images here."""
-        if tensor not in self._kept:
-            network, place = self.network, self.network.place(tensor)
-            before = [t for t in network.articulations if network.place(t) < place]
-            start = next(t for t in reversed(before) if t in self._kept)
-            for goal in (*before[before.index(start) + 1 :], tensor):
-                part = network.segment(start, goal)
-                values = network.run_session(part.session, {start: self._kept[start]}, goal)
-                self._kept[goal], start = values, goal
-        return self._kept[tensor]
-
-    def release(self) -> None:
-        """Forget everything but the articulations."""
-        keep = set(self.network.articulations)
-        self._kept = {t: v for t, v in self._kept.items() if t in keep}
+def bits_of(values: NDArray[Any]) -> NDArray[Any]:
+    """As unsigned integers, so that NaN equals NaN."""
+    return np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")
 
 
 def decisions(scores: NDArray[Any]) -> NDArray[np.int64]:
@@ -267,7 +232,9 @@ def check_data(network: Network, data: EvalSet) -> None:
     found = []
     shape = data.images.shape[1:]
     wanted = network.input_shape
-    if len(shape) != len(wanted) or any(w not in (None, s) for s, w in zip(shape, wanted, strict=False)):
+    if len(shape) != len(wanted) or any(
+        w not in (None, s) for s, w in zip(shape, wanted, strict=False)
+    ):
         text = f"images are {list(shape)}, the network takes {[w or 'any' for w in wanted]}"
         found.append(Mistake("F507", text, "use the images the network was made for", where))
     elif None in wanted and shape != network.info[network.input].shape:

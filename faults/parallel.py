@@ -82,9 +82,7 @@ def execute(
 def _pooled(
     setup: Setup, units: dict[int, Any], workers: int
 ) -> Iterator[tuple[int, list[FaultRecord]]]:
-    pool = ProcessPoolExecutor(
-        min(workers, len(units)), get_context("spawn"), _start, (setup,)
-    )
+    pool = ProcessPoolExecutor(min(workers, len(units)), get_context("spawn"), _start, (setup,))
     try:
         futures = {pool.submit(_work, unit): number for number, unit in units.items()}
         for future in as_completed(futures):

@@ -38,9 +38,7 @@ class Stream:
     def below(self, *limits: int) -> list[int]:
         """One uniform integer in [0, limit) per limit; 128-bit words make the bias negligible."""
         words = self.words(2 * len(limits)).tolist()
-        return [
-            ((words[2 * i] << 64) | words[2 * i + 1]) % limit for i, limit in enumerate(limits)
-        ]
+        return [((words[2 * i] << 64) | words[2 * i + 1]) % limit for i, limit in enumerate(limits)]
 
     def distinct(self, count: int, limit: int) -> NDArray[np.int64]:
         """``count`` different integers in [0, limit), ascending, all subsets equally likely

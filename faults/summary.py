@@ -88,7 +88,8 @@ def _maps(plan: RatePlan, run: Run, records: tuple[FaultRecord, ...]) -> Campaig
             pairs = sum(r.images for r in mine)
             rates.append(
                 RateResult(
-                    rate=rate, clip=plan.clip,
+                    rate=rate,
+                    clip=plan.clip,
                     accuracy=mean_estimate(_correct(mine), plan.confidence),
                     accuracy_worst=float(_correct(mine).min()),
                     sdc=mean_estimate(_sdc(mine), plan.confidence),

@@ -37,10 +37,20 @@ def default_peak(facts: Facts) -> int:
 
 
 def cost_bound(facts: Facts) -> int:
-    """A proved lower bound of the objective: cheapest modes plus what one step forces out."""
+    """A proved lower bound of the objective: cheapest modes, first loads of charged inputs that
+    some reader cannot stream, and what one step forces out."""
     modes = sum(min(choice.cost for choice in choices) for choices in facts.choices)
     absent = (_absence_cost(facts, op) for op in range(facts.steps))
-    return modes + max(absent, default=0)
+    first = sum(facts.load_cost[k] for k in facts.tensors if _must_load(facts, k))
+    return modes + first + max(absent, default=0)
+
+
+def _must_load(facts: Facts, name: str) -> bool:
+    """Whether a charged input is paid for at least once in every plan."""
+    return name in facts.charged and any(
+        all(name in choice.needed for choice in facts.choices[reader])
+        for reader in facts.consumers[name]
+    )
 
 
 def _absence_cost(facts: Facts, op: int) -> int:
@@ -71,7 +81,9 @@ def _precedes(facts: Facts, first: int, second: int) -> bool:
 
 
 def _price(facts: Facts, name: str, op: int) -> int:
-    """Least cost of a tensor's absence during ``op``, beyond what the modes cost."""
+    """Least cost of a tensor's absence during ``op``, beyond modes and first loads."""
+    if name in facts.charged:
+        return 0
     later = [reader for reader in facts.consumers[name] if _precedes(facts, op, reader)]
     load = any(all(name not in c.reads for c in facts.choices[reader]) for reader in later)
     if name in facts.producer:

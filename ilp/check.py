@@ -133,7 +133,7 @@ def _arrivals(state: _Replay, step: Step, op: Op, mode: Mode) -> Iterator[str]:
             yield f"loads {name!r}, which is resident already"
         if name not in step.resident:
             yield f"loads {name!r}, but it is not resident"
-        if name in state.problem.graph_inputs and name not in state.arrived:
+        if _free_first_use(state, name):
             yield f"pays for the first use of graph input {name!r}"
     for name, address in step.resident.items():
         if name not in state.problem.sizes:
@@ -143,9 +143,15 @@ def _arrivals(state: _Replay, step: Step, op: Op, mode: Mode) -> Iterator[str]:
                 yield f"{name!r} moves from {state.on_chip[name]} to {address}"
         else:
             made = name in op.outputs and name not in mode.streamed
-            first = name in state.problem.graph_inputs and name not in state.arrived
-            if not (made or first or name in step.loads):
+            if not (made or _free_first_use(state, name) or name in step.loads):
                 yield f"{name!r} is resident without having been made or loaded"
+
+
+def _free_first_use(state: _Replay, name: str) -> bool:
+    """Whether ``name`` is a graph input that may still become resident at no cost."""
+    problem = state.problem
+    charged = problem.charge_inputs and problem.inputs_clean
+    return name in problem.graph_inputs and name not in state.arrived and not charged
 
 
 def _needs(state: _Replay, step: Step, op: Op, mode: Mode) -> Iterator[str]:

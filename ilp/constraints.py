@@ -107,10 +107,10 @@ def define_residency_variables(program: Program) -> None:
         made = facts.producer.get(name)
         for step in span:
             program.resident[name, step] = model.variable(f"r.{name}.{step}")
-            if made is None:
+            if made is None and name not in facts.charged:
                 program.first[name, step] = model.variable(f"c.{name}.{step}")
             readers = any(step in facts.window(reader) for reader in facts.consumers[name])
-            if readers and step > span.start:
+            if readers and (step > span.start or name in facts.charged):
                 variable = model.variable(f"l.{name}.{step}", integral=False)
                 program.load[name, step] = variable
         if name not in facts.clean and facts.consumers[name]:

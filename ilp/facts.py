@@ -53,6 +53,8 @@ class Facts:
     load_cost: dict[str, int]
     clean: frozenset[str]
     """Graph inputs that are in DRAM already."""
+    charged: frozenset[str]
+    """Clean graph inputs whose first residency is a paid load as well."""
 
     @property
     def steps(self) -> int:
@@ -100,6 +102,7 @@ def find_facts(problem: Problem) -> Facts:
         store_cost=_costs(problem, problem.store_cost, used),
         load_cost=_costs(problem, problem.load_cost, used),
         clean=clean,
+        charged=clean if problem.charge_inputs else frozenset(),
     )
 
 

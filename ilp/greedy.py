@@ -173,7 +173,8 @@ def _weigh(
         if name in state.seen and name not in state.resident:
             score += facts.load_cost[name]
         elif name in facts.consumers and name in state.copied and name not in state.seen:
-            score += 0 if name in facts.clean else facts.load_cost[name]
+            free = name in facts.clean - facts.charged
+            score += 0 if free else facts.load_cost[name]
     score += sum(facts.load_cost[name] for name in choice.writes if facts.consumers[name])
 
     staying: list[str] = []

@@ -69,7 +69,8 @@ def _episodes_of(
         needs = [min(kept), *needs]
     episodes: list[Episode] = []
     for first, last in _runs(needs, kept):
-        episodes.append(Episode(name, first, last, loaded=bool(episodes) or made_in_dram))
+        loaded = bool(episodes) or made_in_dram or name in facts.charged
+        episodes.append(Episode(name, first, last, loaded))
     uses = streams + [episode.first for episode in episodes if episode.loaded]
     if not uses or has_copy:
         return episodes, None

@@ -39,15 +39,15 @@ class Protection:
     coverage_latent: float
     """Share of the covered permanent faults that is reported before a second fault."""
     area_factor: float
-    """Area of the protected structure over its area without (see ``registers_only``)."""
+    """Area of the protected structure over its area without."""
     energy_factor: float
     """Dynamic energy of the protected structure over its energy without."""
     latency_cycles: int
     """Added to every task that touches the structure (one pipeline stage = 1)."""
     source: str
     mark: str
-    registers_only: bool = False
-    """The area factor applies to the flip-flops of the structure only."""
+    register_area_factor: float = 1.0
+    """On top of ``area_factor``: area of the structure's flip-flops over their area without."""
 
 
 _KNOWN = (
@@ -67,9 +67,9 @@ _KNOWN = (
         "word and are detected only, errors are counted and reported (E)", "E",
     ),
     Protection(
-        "hardened", _LOGIC, MEDIUM, 0.0, 1.0, 0.0, 2.0, 1.2, 0,
+        "hardened", _LOGIC, MEDIUM, 0.0, 1.0, 0.0, 1.0, 1.2, 0,
         "flip-flops with a tenth of the upset rate at twice the area of a flip-flop (E)", "E",
-        registers_only=True,
+        register_area_factor=2.0,
     ),
     Protection(
         "self_test", _SRAMS | _LOGIC, 0.0, MEDIUM, 0.0, 1.0, 1.05, 1.0, 0,
@@ -120,7 +120,7 @@ def combine(first: Protection, second: Protection) -> Protection:
         latency_cycles=first.latency_cycles + second.latency_cycles,
         source=f"{first.source}; and {second.source}",
         mark=max(first.mark, second.mark, key="SRDE".index),
-        registers_only=first.registers_only and second.registers_only,
+        register_area_factor=first.register_area_factor * second.register_area_factor,
     )
 
 

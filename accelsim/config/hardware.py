@@ -139,6 +139,17 @@ class DramPart(Part):
     bandwidth: Annotated[BytesPerSecond, about("shared by all DMA channels", unit="B/s")]
     latency_cycles: Annotated[Cycles, about("charged once per transfer", unit="cycles")] = 0
 
+    @field_validator("kind")
+    @classmethod
+    def _kind_known(cls, kind: str) -> str:
+        from accelsim.cost.tables import DRAM
+
+        if kind.upper() not in DRAM:
+            raise problem(
+                "C005", f"no energy is known for DRAM '{kind}'", suggest(kind, list(DRAM))
+            )
+        return kind
+
 
 class DmaPart(Part):
     """The copy engines."""
@@ -158,7 +169,7 @@ class EnergyPart(Part):
     @field_validator("table")
     @classmethod
     def _table_exists(cls, table: str) -> str:
-        from accelsim.cost.energy import TABLES
+        from accelsim.cost.tables import TABLES
 
         if table not in TABLES:
             raise problem("C005", f"unknown energy table '{table}'", suggest(table, list(TABLES)))

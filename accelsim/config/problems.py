@@ -219,17 +219,17 @@ def model_at(model: type[BaseModel], path: Sequence[str | int]) -> type[BaseMode
         if isinstance(step, int):
             continue
         info = inner.model_fields.get(step) if inner else None
-        inner = _model_in(info.annotation) if info else None
+        inner = model_inside(info.annotation) if info else None
     return inner
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def model_inside(annotation: Any) -> type[BaseModel] | None:
     """The model inside Optional, Annotated and list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if get_origin(annotation) in (Union, types.UnionType, Annotated, list):
         for argument in get_args(annotation):
-            if (found := _model_in(argument)) is not None:
+            if (found := model_inside(argument)) is not None:
                 return found
     return None
 

@@ -87,7 +87,7 @@ def _check_energy(draft: Draft, problems: Problems) -> None:
     machine = draft.part.accelerator
     if machine is None:
         return
-    from accelsim.cost.energy import TABLES
+    from accelsim.cost.tables import TABLES
 
     table = TABLES[machine.energy.table]
     at = where(draft.tree, "accelerator.technology")

@@ -1,1 +1,1 @@
-"""Energy and area tables, each number with its source."""
+"""Energy and area: tables in which every number has its source, and the sums over a simulation."""

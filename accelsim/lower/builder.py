@@ -32,6 +32,7 @@ class GraphBuilder:
         """Whole-tensor loads of the current step."""
         self._tasks: list[Task] = []
         self._values: list[Value] = []
+        self._last_load: int | None = None
         self._op = ""
         self._step = -1
         self._open: dict[int, None] = {}
@@ -74,12 +75,15 @@ class GraphBuilder:
     def load(
         self, kind: TaskKind, tile: int, deps: Iterable[int | None], writes: Sequence[Access]
     ) -> int:
-        """One DMA transfer DRAM -> scratchpad."""
+        """One DMA transfer DRAM -> scratchpad. Loads are issued in order, like commands in a
+        queue: a later operator's prefetch never overtakes what the current one still needs."""
         size = sum(access.bytes for access in writes)
-        return self._add(
-            kind, tile, self.load_resources, self.timing.dma(size), deps, (), writes,
+        queued = (*deps, self._last_load)
+        self._last_load = self._add(
+            kind, tile, self.load_resources, self.timing.dma(size), queued, (), writes,
             dram_read_bytes=size, sram_write_bytes=size,
         )  # fmt: skip
+        return self._last_load
 
     def store(self, kind: TaskKind, tile: int, deps: Iterable[int | None], read: Access) -> int:
         """One DMA transfer scratchpad -> DRAM."""

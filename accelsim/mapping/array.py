@@ -174,10 +174,12 @@ def realise(
     accelerator: Accelerator,
     timing: Timing,
     *,
-    prefetch: bool,
+    hidden: int | None,
 ) -> Candidate:
     """The candidate of a loop nest once it is known what streams.
 
+    ``hidden``: cycles of the step before that the first weights may hide behind; None: they are
+    not prefetched.
     cycles = first loads that nothing hides + max(compute, the other transfers) + last store, with
     compute = max(array, vector) + the shorter one's share of one tile.
     """
@@ -199,7 +201,8 @@ def realise(
         + (fills.outputs if stream_out else 0)
     )
     first = sizes.bias + (sizes.b if stream_b else 0)
-    exposed = timing.dma(first) if first and not prefetch else 0
+    prefetch = hidden is not None
+    exposed = max(0, timing.dma(first) - (hidden or 0)) if first else 0
     exposed += timing.dma(nest.first_a) if stream_a and nest.first_a else 0
     last = timing.dma(sizes.out) if stream_out else 0
     moving = transfers * timing.dma_fixed + timing.transfer_bytes(read + written)

@@ -13,7 +13,6 @@ from accelsim.arch.parts import Accelerator
 from accelsim.dataflow.counts import ceil_div
 from accelsim.errors import AccelsimError, Infeasibility, InfeasibleError, Mistake, suggest
 from accelsim.mapping.array import (
-    accumulator_tile_elements,
     nests,
     part_row_sizes,
     realise,
@@ -158,14 +157,32 @@ def _pool(op: Op, workload: Workload, accelerator: Accelerator, *, whole_rows: b
     operands = array_op(op, workload)
     sizes = row_sizes(operands) if whole_rows else part_row_sizes(operands)
     found = list(nests(operands, accelerator, timing, sizes))
+    before = _cycles_before(op, workload, accelerator, timing)
     return [
         [
-            realise(nest, operands, streamed, name, accelerator, timing, prefetch=prefetch)
+            realise(nest, operands, streamed, name, accelerator, timing, hidden=hidden)
             for nest in found
-            for prefetch in ((True, False) if operands.constant else (False,))
+            for hidden in ((before, None) if operands.constant else (None,))
         ]
         for name, streamed in _variants(op)
     ]
+
+
+def _cycles_before(op: Op, workload: Workload, accelerator: Accelerator, timing: Timing) -> int:
+    """Cycles of the operator before ``op`` in the file that a prefetch can hide behind: its least
+    compute time less the transfer of its own constants (0 for the first operator). A guess where
+    the order is free: the schedule may put another operator there."""
+    index = workload.ops.index(op)
+    if index == 0:
+        return 0
+    before = workload.ops[index - 1]
+    array = accelerator.array
+    busy = max(
+        ceil_div(before.macs, array.rows * array.cols),
+        ceil_div(before.vector_ops, accelerator.vector.lanes),
+    )
+    constants = (workload.tensors[name] for name in (before.weight, before.bias) if name)
+    return max(0, busy - timing.transfer_bytes(sum(tensor.bytes for tensor in constants)))
 
 
 def _choose(

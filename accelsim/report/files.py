@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from accelsim.store import RunRecord, save, write_atomic
+from accelsim.record import RunRecord, csv_files, variant_folder
+from accelsim.store import save, write_atomic
 
 BASE = "base"
 
@@ -42,7 +43,6 @@ def write_views(
 ) -> tuple[Path, ...]:
     """Make the chosen views of a saved run again, each file replaced atomically."""
     from accelsim.report.html import html_report
-    from accelsim.store import csv_files
 
     texts: dict[str, str] = {}
     if html:

@@ -18,7 +18,7 @@ from accelsim.report.page import (
     summary,
     variants,
 )
-from accelsim.report.page.blocks import Block, Group, Note, Section, charts_of
+from accelsim.report.page.blocks import Block, Group, Heading, Note, Section, charts_of
 
 if TYPE_CHECKING:
     from accelsim.record import RunRecord, VariantRecord
@@ -35,20 +35,17 @@ def html_report(record: RunRecord) -> str:
     """
     chapters = sections(record)
     outcome, sentence = summary.headline(record.verdicts)
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            title=record.name,
-            configuration=summary.configuration_line(record.base),
-            sha=record.sha256,
-            outcome=outcome,
-            headline=sentence,
-            sections=chapters,
-            charts=page_charts(chapters),
-            plotly=_plotly(),
-        )
+    page: str = _template().render(
+        title=record.name,
+        configuration=summary.configuration_line(record.base),
+        sha=record.sha256,
+        outcome=outcome,
+        headline=sentence,
+        sections=chapters,
+        charts=page_charts(chapters),
+        plotly=_plotly(),
     )
+    return page
 
 
 def sections(record: RunRecord) -> tuple[Section, ...]:
@@ -99,7 +96,7 @@ def _no_campaign(record: RunRecord) -> Section | None:
 
 def _variant_details(record: RunRecord) -> Section | None:
     groups: list[Block] = [
-        Group(name, blocks)
+        Group(name, "simulated" if variant.layers else "faults only", blocks)
         for i, (name, variant) in enumerate(record.others.items())
         if (blocks := _details(f"v{i}", variant))
     ]
@@ -129,20 +126,21 @@ def _details(prefix: str, variant: VariantRecord) -> tuple[Block, ...]:
         line = "Faults only: this variant was not simulated on the accelerator."
         blocks.append(Note("Not simulated", (line,)))
     for chapter in chapters:
-        blocks += chapter.blocks
+        blocks += [Heading(chapter.title), *chapter.blocks]
     return tuple(blocks)
 
 
-def _environment() -> Any:
+def _template() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("accelsim.report", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return environment.get_template("report.html.j2")
 
 
 def _plotly() -> str:

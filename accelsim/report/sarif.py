@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from accelsim.store import RunRecord
+from accelsim.record import RunRecord
 from accelsim.verdict import Outcome, Verdict
 
 

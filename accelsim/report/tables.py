@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -134,13 +134,3 @@ def percent(share: float, digits: int = 3) -> str:
     if float(text) == 100.0:
         return "> 99.999 %" if share < 1 else f"{text} %"
     return f"{float(text):g} %"
-
-
-def duration(seconds: float) -> str:
-    """A time: ``1.23 ms``."""
-    return si(seconds, "s")
-
-
-def exact(values: Iterable[float]) -> list[str]:
-    """Numbers in full, with thousands separated: for counts that people compare."""
-    return [f"{value:,}" for value in values]

@@ -31,7 +31,8 @@ def check_workload(workload: Workload) -> None:
     if not findings:  # sizes can only be looked up when every name is there
         findings = [text for op in workload.ops for text in _check_op(op, workload)]
     if findings:
-        raise AccelsimError([Mistake(CODE, text, "", location) for text in findings])
+        hint = "the source contradicts itself, or its reader is wrong"
+        raise AccelsimError([Mistake(CODE, text, hint, location) for text in findings])
 
 
 def macs_by_counting(op: Op, workload: Workload) -> int | None:

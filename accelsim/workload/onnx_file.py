@@ -13,7 +13,7 @@ from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from accelsim.errors import AccelsimError, Location, Mistake
 
@@ -39,9 +39,6 @@ _BITS_OF: dict[int, tuple[str, int]] = {
     TensorProto.UINT64: ("uint64", 64),
     TensorProto.BOOL: ("bool", 8),
 }
-
-_NUMBER_FIELDS = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
-"""Where a tensor holds its values when it does not hold them as raw bytes."""
 
 
 def dtype_name(element_type: int) -> str | None:
@@ -165,7 +162,7 @@ def _check_tensor(tensor: Any, path: Path) -> tuple[list[Mistake], int]:
         message = f"{label} holds {held} bytes, its shape needs {expected}"
         return [_mistake("W106", path, message, "export the network again")], 0
     if not tensor.HasField("raw_data") and expected:
-        numbers = max(len(getattr(tensor, field)) for field in _NUMBER_FIELDS)
+        numbers = len(getattr(tensor, helper.tensor_dtype_to_field(tensor.data_type)))
         if numbers != math.prod(tensor.dims):
             message = f"{label} holds {numbers} numbers, its shape needs {math.prod(tensor.dims)}"
             return [_mistake("W106", path, message, "export the network again")], 0

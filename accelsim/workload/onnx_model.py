@@ -31,8 +31,10 @@ from accelsim.workload.onnx_types import Model, Node, Value
 def load_nodes(path: Path) -> tuple[Any, tuple[Node, ...]]:
     """The verified protobuf and its live nodes. Raises :class:`AccelsimError` (W101..W106)."""
     proto = load_proto(path)
-    outputs = [value.name for value in proto.graph.output]
-    return proto, _live(_nodes(proto.graph.node), outputs)
+    _require_text(proto.graph, path)
+    nodes = _live(_nodes(proto.graph.node), [value.name for value in proto.graph.output])
+    _require_wired(proto.graph, nodes, path)
+    return proto, nodes
 
 
 def infer(proto: Any, nodes: tuple[Node, ...], path: Path, batch: int) -> Model:
@@ -102,6 +104,41 @@ def _live(nodes: tuple[Node, ...], outputs: Iterable[str]) -> tuple[Node, ...]:
             wanted.update(name for name in node.inputs if name)
             kept.append(node)
     return tuple(reversed(kept))
+
+
+def _require_text(graph: Any, path: Path) -> None:
+    """Every name is text: protobuf hands out bytes where a damaged file holds something else."""
+    named = (*graph.initializer, *graph.input, *graph.output, *graph.value_info, *graph.node)
+    names = [item.name for item in named]
+    for node in graph.node:
+        names += [node.op_type, node.domain, *node.input, *node.output]
+        names += [attribute.name for attribute in node.attribute]
+    odd = next((name for name in names if not isinstance(name, str)), None)
+    if odd is not None:
+        message = f"not an ONNX file, or damaged: the name {odd!r} in it is no text"
+        hint = "download or export it again"
+        raise AccelsimError(Mistake("W101", message, hint, Location(str(path))))
+
+
+def _require_wired(graph: Any, nodes: tuple[Node, ...], path: Path) -> None:
+    """Every value is made before it is read (W106 for each that is not)."""
+    known = {value.name for value in (*graph.input, *graph.initializer)}
+    unmade: dict[str, str] = {}
+    for node in nodes:
+        for name in node.inputs:
+            if name and name not in known:
+                unmade.setdefault(name, f"read by node '{node.name}'")
+        known.update(name for name in node.outputs if name)
+    for value in graph.output:
+        if value.name not in known:
+            unmade.setdefault(value.name, "an output of the network")
+    hint = "the nodes are out of order, or a part is missing; export it again"
+    mistakes = [
+        Mistake("W106", f"tensor '{name}', {reader}, is never made", hint, Location(str(path)))
+        for name, reader in unmade.items()
+    ]
+    if mistakes:
+        raise AccelsimError(mistakes)
 
 
 def _set_batch(graph: Any, path: Path, batch: int) -> None:
@@ -239,7 +276,7 @@ def _apply_rule(node: Node, values: dict[str, Value], path: Path) -> Value:
     """Our rule for a com.microsoft operator. Raises W106 when the node is malformed."""
     try:
         return SHAPE_RULES[node.key](node, values)
-    except (KeyError, IndexError, ValueError) as error:
+    except (LookupError, ValueError, TypeError, ArithmeticError) as error:
         message = f"node '{node.name}' ({node.key}) is malformed: {error!r}"
         hint = "an input or attribute is missing, or shapes do not fit"
         raise AccelsimError(Mistake("W106", message, hint, Location(str(path)))) from error

@@ -25,6 +25,16 @@ from accelsim.workload.onnx_types import Node, Value
 class UnsupportedError(Exception):
     """Why a node cannot be lowered; the reader collects these, users never see one."""
 
+    code = "W102"
+    statement = "is not supported"
+
+
+class InvalidError(UnsupportedError):
+    """Why a node contradicts itself (onnx's own inference does not compare every dimension)."""
+
+    code = "W106"
+    statement = "is not valid"
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -175,6 +185,11 @@ def _conv(node: Node, scope: Scope, indices: tuple[int, int, int]) -> Draft:
     if source in scope.constants:
         raise UnsupportedError("the convolution of a constant")
     groups = int(node.attributes.get("group", 1))
+    filters, depth = scope.shape(kernel)[:2]
+    channels = scope.shape(source)[1]
+    if groups < 1 or depth * groups != channels or filters % groups:
+        shape = f"kernel {list(scope.shape(kernel))}, {groups} groups, {channels} input channels"
+        raise InvalidError(shape)
     window = _window(node, scope, scope.shape(kernel)[2:], groups)
     gemm = Gemm(
         m=window.batch * window.out_height * window.out_width,
@@ -210,26 +225,27 @@ def _gemm(node: Node, scope: Scope, indices: tuple[int, int, int]) -> Draft:
     m, k = scope.shape(left)
     if node.attributes.get("transA", 0):
         m, k = k, m
-    n = scope.shape(right)[0 if node.attributes.get("transB", 0) else 1]
+    depth, n = scope.shape(right)
+    if node.attributes.get("transB", 0):
+        depth, n = n, depth
+    if depth != k:
+        raise InvalidError(f"inner dimensions {k} and {depth}")
     if left in scope.constants:
         m, n = n, m
     return _array(OpKind.MATMUL, left, right, bias, scope, Gemm(m, k, n))
 
 
 def _matmul(node: Node, scope: Scope, indices: tuple[int, int]) -> Draft:
-    """numpy's matmul. Stacked right operands are ``groups`` products; a single right operand
-    shared by a stack of left ones is one product with all their rows."""
+    """numpy's matmul. Every right operand of a stack is one of ``groups`` products, with the rows
+    of all left operands that meet it; a constant left operand is taken as the right one (B' A')."""
     left, right = (node.input(i) for i in indices)
     a, b = scope.shape(left), scope.shape(right)
-    stack = math.prod(scope.shape(node.outputs[0])) // (
-        (a[-2] if len(a) > 1 else 1) * (b[-1] if len(b) > 1 else 1)
-    )
     m, k, n = (a[-2] if len(a) > 1 else 1), a[-1], (b[-1] if len(b) > 1 else 1)
+    stack = scope.elements(node.outputs[0]) // (m * n)
     if left in scope.constants:
-        a, b, m, n = b, a, n, m
-    shared = math.prod(b[:-2]) == 1
-    gemm = Gemm(m * stack, k, n) if shared else Gemm(m, k, n, stack)
-    return _array(OpKind.MATMUL, left, right, "", scope, gemm)
+        b, m, n = a, n, m
+    groups = math.prod(b[:-2])
+    return _array(OpKind.MATMUL, left, right, "", scope, Gemm(m * stack // groups, k, n, groups))
 
 
 def _pool(node: Node, scope: Scope, kind: OpKind) -> Draft:

@@ -19,6 +19,7 @@ from accelsim.workload.onnx_ops import (
     RULES,
     SUPPORTED,
     Draft,
+    InvalidError,
     Scope,
     UnsupportedError,
     fallback,
@@ -50,9 +51,14 @@ def read_onnx(path: str | Path, batch: int = 1, unsupported: str = "refuse") -> 
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         message = f"the batch must be a positive whole number, not {batch!r}"
         raise AccelsimError(Mistake("W103", message))
-    proto, nodes = load_nodes(path)
-    _refuse_unknown(nodes, path, unsupported == "fallback")
-    model = infer(proto, nodes, path, batch)
+    try:
+        proto, nodes = load_nodes(path)
+        _refuse_unknown(nodes, path, unsupported == "fallback")
+        model = infer(proto, nodes, path, batch)
+    except UnicodeDecodeError as error:
+        message = f"not an ONNX file, or damaged: a name in it is no text ({error.reason})"
+        hint = "download or export it again"
+        raise AccelsimError(Mistake("W101", message, hint, Location(str(path)))) from error
     workload = _Lowering(model, fuse(model), unsupported == "fallback").run()
     check_workload(workload)
     return workload
@@ -118,10 +124,12 @@ class _Lowering:
             else:
                 self._view(node)
         except UnsupportedError as reason:
-            message = f"node '{node.name}' ({node.key}) is not supported: {reason}"
-            self.mistakes.append(self.model.mistake("W102", message, _HINT))
-            for name in node.outputs:  # so that readers do not add mistakes of their own
-                self._holds(name, name)
+            message = f"node '{node.name}' ({node.key}) {reason.statement}: {reason}"
+            self.mistakes.append(self.model.mistake(reason.code, message))
+            failed = self.fusion.chains.get(node.name)
+            for part in (node, *(failed.members if failed else ())):
+                for name in part.outputs:  # so that readers do not add mistakes of their own
+                    self._holds(name, name)
 
     def _check_names(self, node: Node) -> None:
         """A rule gives one output; anything that reads another would find nothing."""
@@ -149,8 +157,13 @@ class _Lowering:
         rule = RULES.get(chain.head.key)
         if rule is None:
             self._fallback(chain.head, scope)
-        else:
-            self._emit(chain, rule(chain.head, scope), chain.head.name)
+            return
+        try:
+            draft = rule(chain.head, scope)
+        except (LookupError, ValueError, TypeError, ArithmeticError) as error:
+            # Attributes or ranks that no checker of onnx compares (com.microsoft has none).
+            raise InvalidError(f"an input or attribute does not fit ({error})") from error
+        self._emit(chain, draft, chain.head.name)
 
     def _fallback(self, head: Node, scope: Scope) -> None:
         self.fallbacks.append(f"{head.name} ({head.key})")
@@ -160,7 +173,7 @@ class _Lowering:
             self._emit(chain, draft, head.name if index == 0 else f"{head.name}:{index}")
 
     def _emit(self, chain: Chain, draft: Draft, name: str) -> None:
-        if not draft.inputs:
+        if not draft.inputs or any(name in self.fusion.constants for name in draft.inputs):
             raise UnsupportedError("it computes a constant; fold constants before reading")
         held = self.names if chain.quantised else self.floats
         inputs = tuple(dict.fromkeys(held[source] for source in draft.inputs))

@@ -86,7 +86,7 @@ def layer_cycles(prefix: str, rows: Sequence[Row]) -> Chart:
             "y": [row["stall_cycles"] for row in rows],
             "customdata": [text(row["op"]) for row in rows],
             "hovertemplate": "<b>%{customdata}</b><br>stalled %{y:,} cycles<extra></extra>",
-            "marker": {"color": "#D3D8DE", "line": {"color": style.GREY, "width": 1}},
+            "marker": {"color": "#B4BDC7"},
         }
     )
     marks = (("array_busy", "array"), ("vector_busy", "vector"), ("dram_busy", "dram"))
@@ -256,10 +256,12 @@ def _roofline_dots(kind: str, index: int, points: Sequence[Row]) -> dict[str, An
 
 
 def _layer_axis(rows: Sequence[Row]) -> dict[str, Any]:
+    span = [-0.6, len(rows) - 0.4]
     if len(rows) > FEW:
-        return axis("layer, in order of execution", showgrid=False)
+        return axis("layer, in order of execution", showgrid=False, range=span)
     return axis(
         "",
+        range=span,
         tickvals=list(range(len(rows))),
         ticktext=[style.short(row["op"], 22) for row in rows],
         tickangle=-55,

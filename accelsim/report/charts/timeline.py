@@ -67,7 +67,7 @@ def folded(trace: Trace, cap: int = CAP) -> tuple[list[Bar], int]:
     gap = 0
     found = bars(trace, gap)
     while len(found) > cap and gap < trace.cycles:
-        gap = max(1, trace.cycles // 8192) if gap == 0 else gap * 2
+        gap = max(1, trace.cycles >> 16) if gap == 0 else gap * 2
         found = bars(trace, gap)
     return found, gap
 
@@ -111,7 +111,9 @@ def timeline(prefix: str, trace: Trace, busy: Mapping[str, int], cap: int = CAP)
         " double-click to see everything. A weight load under matrix work of another operator is"
         f" prefetching.{joined}"
     )
-    return Chart(f"{prefix}-timeline", "Timeline", figure, 130 + 44 * len(names), caption)
+    return Chart(
+        f"{prefix}-timeline", "Resources over one inference", figure, 130 + 44 * len(names), caption
+    )
 
 
 def _row_rank(resource: str) -> tuple[int, str]:

@@ -133,15 +133,25 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Heading:
+    """A heading between the blocks of a group."""
+
+    title: str
+    kind: ClassVar[str] = "heading"
+
+
+@dataclass(frozen=True)
 class Group:
     """Blocks under a sub-heading, collapsed (a variant's details)."""
 
     title: str
+    sub: str
+    """A few words beside the title."""
     blocks: tuple[Block, ...]
     kind: ClassVar[str] = "group"
 
 
-Block = Table | Charts | Note | Tiles | Cards | Facts | Source | Group
+Block = Table | Charts | Note | Tiles | Cards | Facts | Source | Heading | Group
 
 
 @dataclass(frozen=True)

@@ -94,8 +94,8 @@ def _fmeda_table(rows: Sequence[Row]) -> Table:
         "Block", "Element", "Class", "#Bits", ("#Base FIT", "raw rate"),
         ("#Exposure", "share of bit-time that matters"),
         ("#P dangerous", "upper confidence bound where measured"),
-        ("#P point", "its point estimate"), "Evidence", "Mechanism", ("Guards", "for a mechanism's own faults: the block it protects"),
-        "#Coverage",
+        ("#P point", "its point estimate"), "Evidence", "Mechanism",
+        ("Guards", "for a mechanism's own faults: the block it protects"), "#Coverage",
         "#Safe", "#Single point", "#Residual", "#Latent", "#Detected", "#Stops the system",
         "Source",
     )  # fmt: skip

@@ -31,7 +31,7 @@ LEADS = {
     "memory": "What the plan keeps on chip, where, and how full the scratchpad gets.",
     "time": "What limits the latency, overall and layer by layer.",
     "energy": "Where the joules of one inference and the square millimetres go.",
-    "layers": "Every operator in order of execution.",
+    "layers": "Figures of every operator; click a column to sort by it.",
 }
 TITLES = {
     "timeline": ("Timeline", "Timeline"),
@@ -44,7 +44,7 @@ TITLES = {
 
 def sections(prefix: str, variant: VariantRecord) -> list[Section]:
     """The performance chapters of a variant; those without data are left out."""
-    made = {
+    made: dict[str, list[Block]] = {
         "timeline": _timeline(prefix, variant),
         "memory": _memory(prefix, variant),
         "time": _time(prefix, variant),
@@ -175,7 +175,9 @@ def _layer_table(rows: Sequence[Row]) -> Table:
         ("#Utilisation", "MACs / (span x processing elements)"),
         "#MACs", "#DRAM in", "#DRAM out", ("#Energy", "dynamic, all components"),
     )  # fmt: skip
-    return Table("Layers", head, tuple(_layer_row(row) for row in rows), open=True)
+    return Table(
+        "Operators in order of execution", head, tuple(_layer_row(row) for row in rows), open=True
+    )
 
 
 def _layer_row(row: Row) -> tuple[Any, ...]:

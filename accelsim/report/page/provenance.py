@@ -6,8 +6,19 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from accelsim.report.page.blocks import Block, Facts, Note, Section, Source
+from accelsim.report.page.blocks import (
+    Block,
+    Facts,
+    Note,
+    Section,
+    Source,
+    Table,
+    columns,
+    num,
+    word,
+)
 from accelsim.report.page.variants import everyone
+from accelsim.report.page.wording import number
 
 if TYPE_CHECKING:
     from accelsim.record import RunRecord, VariantRecord
@@ -32,7 +43,7 @@ ASSESSED = (
     "Permanent faults are shared out over the blocks by area and all taken as dangerous; memory"
     " that is never allocated is not safety-related and does not improve any metric.",
 )
-FOLD = ("fallbacks", "notes", "assumptions")
+REMARKS = ("fallbacks", "notes", "assumptions")
 """Lists in a variant's info that a reader should see as sentences."""
 
 
@@ -41,8 +52,9 @@ def provenance_section(record: RunRecord) -> Section:
     facts = [("Configuration SHA-256", record.sha256)]
     facts += [(_title(key), _plain(value)) for key, value in sorted(record.provenance.items())]
     blocks: list[Block] = [Facts("Made with", tuple(facts))]
+    blocks.append(_table(record))
     for name, variant in everyone(record):
-        blocks += _about(name, variant)
+        blocks += _remarks(name, variant)
     blocks.append(Note("What is modelled, and what is assumed", _assumptions(record)))
     blocks.append(Source("The resolved configuration", _pretty(record.config)))
     return Section(
@@ -54,20 +66,30 @@ def provenance_section(record: RunRecord) -> Section:
     )
 
 
-def _about(name: str, variant: VariantRecord) -> list[Block]:
-    info = variant.info
-    facts = [
-        (_title(key), _plain(info[key]))
-        for key in ("model", "simulated", "seed", "confidence")
-        if info.get(key) is not None
-    ]
-    if variant.plan:
-        solver, status = variant.plan["solver"], variant.plan["status"]
-        facts.append(("Solver of the plan", f"{solver} ({status})"))
-    blocks: list[Block] = [Facts(f"Variant {name}", tuple(facts))] if facts else []
+def _table(record: RunRecord) -> Table:
+    head = columns("Variant", "Network", "Simulated", "#Seed", "#Confidence", "Solver of the plan")
+    rows = []
+    for name, variant in everyone(record):
+        info, plan = variant.info, variant.plan
+        seed, confidence = info.get("seed"), info.get("confidence")
+        rows.append(
+            (
+                word(name),
+                word(info.get("model")),
+                word("yes" if info.get("simulated") else "no, faults only"),
+                num(seed, str(seed)),
+                num(confidence, number(confidence, "%")),
+                word(f"{plan['solver']} ({plan['status']})" if plan else None),
+            )
+        )
+    return Table("How each variant was made", head, tuple(rows))
+
+
+def _remarks(name: str, variant: VariantRecord) -> list[Block]:
     labels = {"fallbacks": "Costed as element-wise work, not modelled"}
-    for key in FOLD:
-        lines = tuple(str(line) for line in info.get(key) or ())
+    blocks: list[Block] = []
+    for key in REMARKS:
+        lines = tuple(str(line) for line in variant.info.get(key) or ())
         if lines:
             tone = "warn" if key == "fallbacks" else ""
             blocks.append(Note(f"{labels.get(key, _title(key))} ({name})", lines, tone))

@@ -65,8 +65,8 @@ def _rounded(value: float, digits: int) -> str:
     if value == 0:
         return "0"
     size = abs(value)
-    if size >= 10 ** (digits - 1):
+    if size >= 10**digits:
         return f"{value:,.0f}" if size < 1e12 else f"{value:.{digits}g}"
     if size < 1e-3:
         return f"{value:.{min(digits, 3)}g}"
-    return f"{value:.{digits}g}"
+    return f"{value:,.{digits}g}"

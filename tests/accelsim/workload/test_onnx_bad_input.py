@@ -59,7 +59,7 @@ def test_flipped_bytes_never_escape_the_error_taxonomy(tmp_path):
     path = tmp_path / "flipped.onnx"
     generator = np.random.default_rng(1)
     refusals = 0
-    for _ in range(300):
+    for _ in range(600):
         damaged = bytearray(content)
         for position in generator.integers(0, len(content), 3):
             damaged[position] = generator.integers(0, 256)

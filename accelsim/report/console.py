@@ -1,0 +1,229 @@
+"""The summary of a run on a terminal: what was run, how fast, what it costs, is it safe, verdicts.
+
+Names from files are shown as plain text: they never act as markup.
+"""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from accelsim.record import RunRecord, VariantRecord
+from accelsim.report.console_parts import Facts, Show, grid, name, table, titled
+from accelsim.report.console_safety import campaigns, fault_rates, safety
+from accelsim.report.junit import requirement
+from accelsim.report.tables import number, percent, si, size
+from accelsim.verdict import Outcome, Verdict
+
+TOP_LAYERS = 8
+STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.INCONCLUSIVE: "bold yellow"}
+
+
+def summary(record: RunRecord) -> Group:
+    """The whole summary as one rich renderable, readable from 80 columns on, made for 100."""
+    base = record.base
+    parts = [
+        header(record),
+        performance(base),
+        layers(base),
+        variants(record),
+        *campaigns(record),
+        *fault_rates(record),
+        *safety(record),
+        notes(record),
+        verdicts(record.verdicts),
+    ]
+    return Group(*(part for part in parts if part is not None))
+
+
+NETWORK: Facts = (
+    ("operators", lambda v: f"{v:,} operators"),
+    ("macs", lambda v: f"{v:,} MACs per inference"),
+    ("weight_bytes", lambda v: f"{size(v)} of weights"),
+)
+
+
+def header(record: RunRecord) -> RenderableType:
+    """Run, network, machine, and the hash that names the configuration."""
+    info = record.base.info
+    text = Text()
+    text.append(f"{record.name}\n", style="bold")
+    text.append(f"network      {info.get('network', '')}")
+    for key, show in NETWORK:
+        if info.get(key) is not None:
+            text.append(f", {show(info[key])}")
+    text.append("\n")
+    if info.get("accelerator"):
+        machine = [str(info["accelerator"]), str(info.get("array") or "")]
+        if info.get("clock_hz"):
+            machine.append(si(info["clock_hz"], "Hz"))
+        text.append(f"accelerator  {', '.join(part for part in machine if part)}\n")
+        protections = [f"{k} {v}" for k, v in sorted((info.get("protection") or {}).items())]
+        active = [item for item in protections if not item.endswith(" none")]
+        text.append(f"protections  {', '.join(active) or 'none'}\n")
+    text.append(f"config       sha256 {record.sha256[:16]}")
+    return text
+
+
+PERFORMANCE: tuple[tuple[str, Facts], ...] = (
+    (
+        "latency",
+        (
+            ("latency.seconds", lambda v: si(v, "s")),
+            ("latency.cycles", lambda v: f"{v:,} cycles"),
+            ("throughput.inferences_per_s", lambda v: f"{number(v)} inferences/s back to back"),
+        ),
+    ),
+    (
+        "array",
+        (
+            ("utilisation.mac", lambda v: f"{percent(v)} of its peak MAC rate"),
+            ("bound.resource", lambda v: f"busy longest: {v}"),
+        ),
+    ),
+    (
+        "energy",
+        (
+            ("energy.total_j", lambda v: f"{si(v, 'J')} in all"),
+            ("energy.dram_j", lambda v: f"DRAM {si(v, 'J')}"),
+            ("energy.sram_j", lambda v: f"on-chip memory {si(v, 'J')}"),
+            ("energy.compute_j", lambda v: f"arithmetic {si(v, 'J')}"),
+            ("energy.static_j", lambda v: f"leakage {si(v, 'J')}"),
+        ),
+    ),
+    (
+        "area",
+        (
+            ("area.mm2", lambda v: f"{number(v)} mm²"),
+            ("protection.area_overhead", lambda v: f"protections add {percent(v)} area"),
+            ("protection.latency_overhead", lambda v: f"{percent(v)} cycles"),
+        ),
+    ),
+    (
+        "DRAM",
+        (
+            ("dram.read_bytes", lambda v: f"{size(v)} read"),
+            ("dram.write_bytes", lambda v: f"{size(v)} written"),
+            ("plan.spill_bytes", lambda v: f"{size(v)} of it spilled and reloaded"),
+        ),
+    ),
+    (
+        "scratchpad",
+        (
+            ("sram.peak_bytes", lambda v: f"highest address in use {size(v)}"),
+            ("sram.capacity_bytes", lambda v: f"capacity {size(v)}"),
+            ("sram.lower_bound_bytes", lambda v: f"live at once at most {size(v)}"),
+        ),
+    ),
+    (
+        "memory plan",
+        (
+            ("plan.proved", lambda v: "proved optimal" if v else "feasible, not proved optimal"),
+            ("plan.traffic_bytes", lambda v: f"moves {size(v)} to and from DRAM"),
+        ),
+    ),
+)
+"""Line -> the metrics it tells, and how."""
+
+
+def performance(variant: VariantRecord) -> RenderableType | None:
+    """Speed, energy, memory and plan of the base run."""
+    found = variant.metrics
+    if "latency.cycles" not in found:
+        return None
+    lines = grid()
+    for title, facts in PERFORMANCE:
+        shown = [show(found[key].value) for key, show in facts if key in found]
+        if shown:
+            lines.add_row(title, Text(", ".join(shown)))
+    return titled("Performance of one inference", lines)
+
+
+def layers(variant: VariantRecord) -> RenderableType | None:
+    """The operators that hold up the inference longest."""
+    if not variant.layers:
+        return None
+    total = sum(row.get("advance_cycles", 0) for row in variant.layers)
+    top = sorted(variant.layers, key=lambda row: -row.get("advance_cycles", 0))[:TOP_LAYERS]
+    lines = table(("operator", "kind", "busiest"), ("cycles", "of latency", "MAC rate", "DRAM"))
+    for row in top:
+        advance = row.get("advance_cycles", 0)
+        moved = row.get("dram_read_bytes", 0) + row.get("dram_write_bytes", 0)
+        lines.add_row(
+            name(row.get("op", ""), 36),
+            name(row.get("kind", ""), 14),
+            name(row.get("bound", ""), 10),
+            f"{advance:,}",
+            percent(advance / total) if total else "",
+            percent(row["utilisation"]) if row.get("macs") else "-",
+            size(moved),
+        )
+    return titled(f"Where the time goes: {len(top)} of {len(variant.layers)} operators", lines)
+
+
+def variants(record: RunRecord) -> RenderableType | None:
+    """Side by side what differs between simulated variants."""
+    simulated = {n: v.metrics for n, v in record.variants.items() if "latency.cycles" in v.metrics}
+    if len(simulated) < 2:
+        return None
+    columns: tuple[tuple[str, str, Show], ...] = (
+        ("latency", "latency.seconds", lambda v: si(v, "s")),
+        ("energy", "energy.total_j", lambda v: si(v, "J")),
+        ("area mm²", "area.mm2", number),
+        ("scratchpad", "sram.peak_bytes", size),
+        ("SDC", "sdc.p", percent),
+        ("SPFM", "asil.spfm", percent),
+        ("LFM", "asil.lfm", percent),
+        ("PMHF FIT", "asil.pmhf_fit", number),
+    )
+    used = [c for c in columns if any(c[1] in m for m in simulated.values())]
+    lines = table(("variant",), [column[0] for column in used])
+    for variant, metrics in simulated.items():
+        cells = [show(metrics[key].value) if key in metrics else "-" for _, key, show in used]
+        lines.add_row(name(variant, 24), *cells)
+    return titled("Simulated variants", lines)
+
+
+def notes(record: RunRecord) -> RenderableType | None:
+    """What limits the figures: fallbacks, plans that were not proved, variants not simulated."""
+    lines: dict[str, list[str]] = {}
+    for title, variant in record.variants.items():
+        fallbacks = variant.info.get("fallbacks") or ()
+        said = [f"costed as element-wise work: {op}" for op in fallbacks]
+        for part in (variant.info, variant.plan or {}, variant.campaign or {}):
+            said += part.get("notes") or ()
+        for line in said:
+            lines.setdefault(str(line), []).append(title)
+    if not lines:
+        return None
+    texts = [Text(f"{', '.join(names)}: {line}") for line, names in lines.items()]
+    return titled("Notes", *texts)
+
+
+def verdicts(found: tuple[Verdict, ...]) -> RenderableType:
+    """Every target with what was judged; those not met say why."""
+    if not found:
+        return titled("Targets", Text("none were set: nothing is judged"))
+    lines = table(("", "target", "variant"), ("value", "judged on", "required"))
+    reasons = []
+    for v in found:
+        lines.add_row(
+            Text(v.outcome.upper(), style=STYLES[v.outcome]),
+            name(v.name, 40),
+            name(v.variant, 14),
+            _figure(v.value, v),
+            "" if v.bound is None else _figure(v.bound, v),
+            requirement(v),
+        )
+        if v.outcome != Outcome.PASS and v.detail:
+            reasons.append(Text(f"{v.name} ({v.variant}): {v.detail}"))
+    met = sum(v.outcome == Outcome.PASS for v in found)
+    style = "bold green" if met == len(found) else "bold red"
+    return titled(
+        "Targets", lines, *reasons, Text(f"{met} of {len(found)} targets met", style=style)
+    )
+
+
+def _figure(value: float | None, verdict: Verdict) -> str:
+    unit = f" {verdict.unit}" if verdict.unit not in ("", "1") else ""
+    return "n/a" if value is None else f"{value:.4g}{unit}"

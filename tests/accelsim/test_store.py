@@ -1,0 +1,427 @@
+"""The run folder: exact round trips, atomic writes, refusals, CSV that is safe to open."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import math
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from accelsim import store
+from accelsim.errors import AccelsimError
+from accelsim.metrics import Metric
+from accelsim.report.tables import csv_rows, csv_text, number, percent, si, size
+from accelsim.store import RunRecord, VariantRecord, load, save
+from accelsim.verdict import Outcome, Verdict
+
+FAULT = {
+    "index": 0, "stratum": "scratchpad.weight", "kind": "weight", "tensor": "w", "element": 3,
+    "bit": 7, "flips": 1, "images": 32, "sdc1": 2, "correct": 29, "nonfinite": 0, "outcome": "sdc",
+}  # fmt: skip
+VERDICT = Verdict(
+    "latency.seconds", "latency.seconds", "base", Outcome.PASS, 0.001, 0.001, "<=", 0.002, None,
+    "s", "exact", "run.yaml:3:5",
+)  # fmt: skip
+
+
+def record(**changes):
+    base = VariantRecord(
+        metrics={
+            "latency.cycles": Metric(123, "cycles", "sim"),
+            "sdc.p": Metric(0.0083, "1", "campaign", 0.0071, 0.0097, 0.95, 4000),
+            "bound.resource": Metric("dram", "", "sim"),
+        },
+        layers=({"op": "=conv", "cycles": 12, "utilisation": 0.1}, {"op": "-1", "note": None}),
+        plan={"steps": [{"op": "conv", "resident": {"x": {"address": 0, "bytes": 64}}}]},
+        trace=b"\x1f\x8b not looked at",
+        exposure=({"structure": "scratchpad", "bit_cycles": 1 << 70},),
+        fmeda={"rows": [{"block": "@ram", "base_fit": 1e-3, "zeta": 1}], "metrics": {"lfm": None}},
+        campaign={"format": "int8", "structures": []},
+        faults=(FAULT, {**FAULT, "index": 1, "tensor": "t'\"; --"}),
+        curves={"occupancy": [[0, 1], [5, 0]]},
+        info={"network": "net", "fallbacks": []},
+    )
+    fields = {
+        "name": "study",
+        "config": '{"name":"study"}',
+        "sha256": "ab" * 32,
+        "variants": {"base": base, "zero": VariantRecord(metrics={})},
+        "verdicts": (VERDICT, replace(VERDICT, variant="zero", outcome=Outcome.INCONCLUSIVE)),
+        "provenance": {"accelsim": "0.1.0", "created": "2024-01-01T00:00:00+00:00"},
+    }
+    return RunRecord(**{**fields, **changes})
+
+
+def tree(folder):
+    return {
+        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
+
+
+def test_round_trip_and_files(tmp_path):
+    folder = save(record(), tmp_path / "deep" / "run")
+    assert load(folder) == record()
+    assert list(load(folder).variants) == ["base", "zero"]
+    assert set(tree(folder)) == {
+        "run.json", "config.json", "metrics.json", "verdicts.json", "layers.csv", "plan.json",
+        "trace.rle.json.gz", "exposure.csv", "fmeda.json", "fmeda.csv", "campaign.sqlite",
+        "curves.json", "info.json", "variants/zero/info.json",
+    }  # fmt: skip
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["run"]
+
+
+def test_saving_what_was_loaded_gives_the_same_bytes(tmp_path):
+    first, second = save(record(), tmp_path / "a"), tmp_path / "b"
+    save(load(first), second)
+    assert tree(first) == tree(second)
+
+
+def test_metrics_json_is_the_contract(tmp_path):
+    text = (save(record(), tmp_path / "run") / "metrics.json").read_text()
+    assert json.loads(text) == {
+        "schema": "accelsim/metrics/v1",
+        "metrics": {
+            "latency.cycles": {"value": 123, "unit": "cycles", "source": "sim"},
+            "bound.resource": {"value": "dram", "unit": "", "source": "sim"},
+            "sdc.p": {
+                "value": 0.0083, "unit": "1", "source": "campaign", "lower": 0.0071,
+                "upper": 0.0097, "confidence": 0.95, "n": 4000,
+            },
+        },
+        "variants": {"zero": {"metrics": {}}},
+    }  # fmt: skip
+    later = record(provenance={"created": "2030-12-31"})
+    assert (save(later, tmp_path / "later") / "metrics.json").read_text() == text
+
+
+def test_content_hash_ignores_the_time_and_nothing_else():
+    one = store.content_sha256(record())
+    later = record(provenance={**record().provenance, "created": "2030"})
+    assert store.content_sha256(later) == one
+    for other in (
+        record(provenance={"accelsim": "9"}),
+        record(name="other"),
+        record(verdicts=()),
+        record(variants={"base": replace(record().base, faults=(FAULT,))}),
+    ):
+        assert store.content_sha256(other) != one
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+SCALAR = st.none() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=8)
+SCALAR |= st.floats(allow_nan=False, allow_infinity=False)
+NASTY = st.sampled_from(
+    ["", "=1+1", "-1", "+", "@x", "'q", "1e5", "null", "true", "[1]", "{", "a,b", 'a"b', "a\nb",
+     "a\rb", "a\r\nb", "\t", " ", "0x1", "1_000", "Infinity", "nan", "١", "-"]
+)  # fmt: skip
+ROWS = st.lists(st.dictionaries(st.text(max_size=4) | NASTY, JSON | NASTY, max_size=4), max_size=4)
+FAULT_ROWS = st.lists(st.tuples(SCALAR, SCALAR, SCALAR), max_size=4).map(
+    lambda lines: tuple(dict(zip(("index", "tensor", "x y"), line, strict=True)) for line in lines)
+)
+OBJECT = st.dictionaries(st.text(max_size=5), JSON, max_size=3)
+
+
+@st.composite
+def variant_records(draw):
+    finite = st.floats(allow_nan=False, allow_infinity=False)
+    metric = st.builds(
+        Metric, finite | st.integers() | st.text(), st.text(), st.text(),
+        st.none() | finite, st.none() | finite, st.none() | finite, st.none() | st.integers(),
+    )  # fmt: skip
+    return VariantRecord(
+        metrics=draw(st.dictionaries(st.text(max_size=5), metric, max_size=3)),
+        layers=tuple(draw(ROWS)),
+        plan=draw(st.none() | OBJECT),
+        trace=draw(st.none() | st.binary(max_size=20)),
+        exposure=tuple(draw(ROWS)),
+        fmeda=draw(st.none() | st.fixed_dictionaries({"rows": ROWS})),
+        campaign=draw(st.none() | OBJECT),
+        faults=draw(FAULT_ROWS),
+        curves=draw(OBJECT),
+        info=draw(OBJECT),
+    )
+
+
+NAMES = st.text(max_size=6) | st.sampled_from(
+    ["..", ".", "a/b", "../../x", "C:\\x", "ü", "x" * 300]
+)
+
+
+@given(
+    base=variant_records(),
+    others=st.dictionaries(NAMES.filter(lambda n: n != "base"), variant_records(), max_size=2),
+    name=st.text(),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_record_survives(tmp_path_factory, base, others, name):
+    whole = record(name=name, variants={"base": base, **others}, verdicts=())
+    parent = tmp_path_factory.mktemp("any")
+    folder = save(whole, parent / "run")
+    assert load(folder) == whole
+    assert [p.name for p in parent.iterdir()] == ["run"]
+
+
+def test_variant_names_do_not_lead_out_of_the_folder():
+    names = ["..", ".", "", "%", "%2E", "a/b", "a%2Fb", "../../etc", "x" * 300, "x" * 301, "\ud800"]
+    folders = [store.variant_folder(name) for name in names]
+    assert len(set(folders)) == len(names)
+    for folder in folders:
+        top, inner, rest = folder.split("/")
+        assert (top, rest) == ("variants", "")
+        assert not inner.startswith(".")
+        assert 0 < len(inner) < 200
+    assert store.variant_folder("fp32_zero") == "variants/fp32_zero/"
+    assert store.variant_folder("base") == ""
+
+
+def test_what_is_not_a_number_is_null(tmp_path):
+    odd = VariantRecord(metrics={"x": Metric(math.nan, "1", "sim", upper=math.inf)})
+    folder = save(record(variants={"base": odd}), tmp_path / "run")
+    assert "NaN" not in (folder / "metrics.json").read_text()
+    assert load(folder).base.metrics["x"].value is None
+
+
+def test_csv_is_safe_in_a_spreadsheet_and_in_csv_readers():
+    rows = [{"name": "=cmd|' /C calc'!A0", "n": -1}, {"name": 'a,"b"\nc', "n": 1e-05}]
+    text = csv_text(rows)
+    parsed = list(csv.DictReader(io.StringIO(text)))
+    assert parsed[0] == {"name": "'=cmd|' /C calc'!A0", "n": "-1"}
+    assert parsed[1] == {"name": 'a,"b"\nc', "n": "1e-05"}
+    assert csv_rows(text) == tuple(rows)
+    assert csv_text(rows, first=("n", "absent")).startswith("n,name\n")
+
+
+@given(rows=ROWS)
+@settings(max_examples=200, deadline=None)
+def test_csv_round_trip(rows):
+    text = csv_text(rows)
+    assert csv_rows(text) == tuple(rows)
+    assert csv_text(csv_rows(text)) == text
+
+
+def test_fmeda_csv_starts_with_the_known_columns(tmp_path):
+    folder = save(record(), tmp_path / "run")
+    assert (folder / "fmeda.csv").read_text() == "block,base_fit,zeta\n'@ram,0.001,1\n"
+
+
+def test_csv_files_hold_every_table(tmp_path):
+    files = store.csv_files(record())
+    assert set(files) == {
+        "layers.csv", "exposure.csv", "fmeda.csv", "faults.csv", "metrics.csv",
+    }  # fmt: skip
+    assert csv_rows(files["faults.csv"]) == record().base.faults
+    assert files["metrics.csv"].splitlines()[0].startswith("variant,metric,value,unit,lower")
+
+
+def test_database_for_people(tmp_path):
+    folder = save(record(), tmp_path / "run")
+    base = sqlite3.connect(folder / "campaign.sqlite")
+    assert base.execute('SELECT "index", outcome FROM faults WHERE sdc1 > 1').fetchall() == [
+        (0, "sdc"), (1, "sdc"),
+    ]  # fmt: skip
+    assert json.loads(base.execute("SELECT value FROM meta WHERE key = 'campaign'").fetchone()[0])
+    base.close()
+
+
+def test_views_go_in_and_an_earlier_run_is_replaced(tmp_path):
+    folder = save(record(), tmp_path / "run", {"report.html": "<p>old", "variants/gone/x.txt": "x"})
+    assert (folder / "report.html").read_text() == "<p>old"
+    (folder / "notes").mkdir()
+    (folder / "notes" / "mine.txt").write_text("keep me")
+    small = record(variants={"base": VariantRecord(metrics={})}, verdicts=())
+    save(small, folder)
+    assert load(folder) == small
+    assert set(tree(folder)) == {
+        "run.json", "config.json", "metrics.json", "verdicts.json", "info.json",
+        "notes/mine.txt", "variants/gone/x.txt",
+    }  # fmt: skip
+
+
+def test_an_empty_folder_is_taken(tmp_path):
+    (tmp_path / "run").mkdir()
+    assert load(save(record(), tmp_path / "run")) == record()
+
+
+@pytest.mark.parametrize("content", [None, "{}", "[", '{"schema": "other/v1"}', '["accelsim"]'])
+def test_a_folder_of_something_else_is_never_replaced(tmp_path, content):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    with pytest.raises(AccelsimError, match="R510") as caught:
+        save(record(), tmp_path)
+    assert "thesis" not in str(caught.value)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_file_or_the_current_folder_is_not_replaced(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(AccelsimError, match="file of that name"):
+        save(record(), tmp_path / "file")
+    with pytest.raises(AccelsimError, match="R510"):
+        save(record(), tmp_path / "file" / "run")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(AccelsimError, match="current folder"):
+        save(record(), ".")
+
+
+def test_a_full_disk_leaves_the_old_run_and_nothing_else(tmp_path, monkeypatch):
+    folder = save(record(), tmp_path / "run")
+    before = tree(tmp_path)
+    original = Path.write_bytes
+
+    def full(self, data):
+        if self.name == "verdicts.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(AccelsimError, match="No space left on device") as caught:
+        save(record(name="second"), folder)
+    assert caught.value.mistakes[0].code == "R511"
+    with pytest.raises(AccelsimError, match="R511"):
+        save(record(), tmp_path / "other")
+    assert tree(tmp_path) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_full_disk_under_the_database(tmp_path, monkeypatch):
+    def full(path, campaign, faults):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(store, "write_campaign", full)
+    with pytest.raises(AccelsimError, match="disk is full"):
+        save(record(), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch):
+    def stop(path, campaign, faults):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "write_campaign", stop)
+    with pytest.raises(KeyboardInterrupt):
+        save(record(), tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_swap_puts_the_old_run_back(tmp_path, monkeypatch):
+    folder = save(record(), tmp_path / "run")
+    original = Path.rename
+
+    def rename(self, target):
+        if self.name == "new":
+            raise OSError(errno.EIO, "Input/output error")
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(AccelsimError, match="R511"):
+        save(record(name="second"), folder)
+    assert load(folder) == record()
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("run.json", b"{"),
+        ("run.json", b"[]"),
+        ("run.json", b'{"schema": "accelsim/run-record/v9"}'),
+        ("run.json", b'{"schema": "accelsim/run-record/v1"}'),
+        ("run.json", b'{"a":' * 100_000),
+        ("metrics.json", b'{"schema": "other", "metrics": {}, "variants": {}}'),
+        ("metrics.json", b'{"schema": "accelsim/metrics/v1", "metrics": [], "variants": {}}'),
+        ("metrics.json", b"\xff\xfe"),
+        ("metrics.json", None),
+        ("verdicts.json", b'[{"outcome": "maybe"}]'),
+        ("verdicts.json", None),
+        ("config.json", b'{"name":"forged"}'),
+        ("layers.csv", b"op,cycles\nconv\n"),
+        ("layers.csv", b'op\n"open'),
+        ("layers.csv", b""),
+        ("layers.csv", None),
+        ("plan.json", b"[]"),
+        ("info.json", None),
+        ("trace.rle.json.gz", b"other"),
+        ("campaign.sqlite", b"not a database"),
+        ("campaign.sqlite", b""),
+        ("campaign.sqlite", None),
+        ("variants/zero/info.json", None),
+    ],
+)
+def test_damaged_folders_are_named(tmp_path, file, content):
+    folder = save(record(), tmp_path / "run")
+    if content is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_bytes(content)
+    with pytest.raises(AccelsimError) as caught:
+        load(folder)
+    assert caught.value.mistakes[0].code == "R512"
+
+
+def test_a_truncated_table_or_an_edited_metric_is_noticed(tmp_path):
+    folder = save(record(), tmp_path / "run")
+    text = (folder / "metrics.json").read_text()
+    (folder / "metrics.json").write_text(text.replace("123", "122"))
+    with pytest.raises(AccelsimError, match="changed after it was written"):
+        load(folder)
+    (folder / "metrics.json").write_text(text)
+    assert load(folder) == record()
+    base = sqlite3.connect(folder / "campaign.sqlite")
+    base.execute("DELETE FROM faults WHERE rowid = 2")
+    base.commit()
+    base.close()
+    with pytest.raises(AccelsimError, match="changed after it was written"):
+        load(folder)
+
+
+def test_not_a_run_folder(tmp_path):
+    for place in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(AccelsimError, match="is not a run folder"):
+            load(place)
+
+
+def test_write_atomic(tmp_path):
+    path = store.write_atomic(tmp_path / "a" / "b.txt", "one")
+    assert store.write_atomic(path, "two").read_text() == "two"
+    assert [p.name for p in path.parent.iterdir()] == ["b.txt"]
+    with pytest.raises(AccelsimError, match="R511"):
+        store.write_atomic(path / "below.txt", "x")
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (si(1.234e-3, "s"), "1.23 ms"),
+        (si(0.9999e-3, "s"), "1 ms"),
+        (si(5e8, "Hz"), "500 MHz"),
+        (si(0, "J"), "0 J"),
+        (size(131072), "128 KiB"),
+        (size(1_572_864), "1.5 MiB"),
+        (size(5), "5 B"),
+        (number(1234567), "1,234,567"),
+        (number(0.000123456), "1.23e-04"),
+        (percent(0.5), "50 %"),
+        (percent(0.99234), "99.234 %"),
+        (percent(0.9999999), "> 99.999 %"),
+        (percent(1.0), "100 %"),
+        (percent(0.0), "0 %"),
+        (percent(0.0083), "0.83 %"),
+    ],
+)
+def test_numbers_for_people(shown, expected):
+    assert shown == expected
