@@ -89,7 +89,10 @@ def run(
 ) -> None:
     """Simulate, plan, inject, judge; write the run folder."""
     from accelsim.report.files import write_run_folder
+    from accelsim.store import require_replaceable
 
+    if output is not None:  # before the work, not after it
+        require_replaceable(output)
     done = _run(config, sets, seed, jobs, exact_events)
     folder = write_run_folder(done.record, output or Path("reports") / done.record.name)
     if json:

@@ -66,10 +66,18 @@ class Run:
         return exit_code(self.verdicts)
 
     def save(self, directory: str | Path) -> Path:
-        """Write the run folder, reports included; returns its path."""
-        from accelsim.report.files import write_run_folder
+        """Write the run folder, reports included; returns its path.
 
-        return write_run_folder(self.record, Path(directory))
+        ``directory`` becomes the run folder, or, when it is a folder that holds other things
+        (``reports/``), the run folder goes into it under the run's name.
+        """
+        from accelsim.report.files import write_run_folder
+        from accelsim.store import is_run_folder
+
+        target = Path(directory)
+        if target.is_dir() and not is_run_folder(target) and any(target.iterdir()):
+            target = target / self.record.name
+        return write_run_folder(self.record, target)
 
 
 def run(

@@ -44,6 +44,7 @@ __all__ = [
     "VariantRecord",
     "content_sha256",
     "csv_files",
+    "is_run_folder",
     "load",
     "metrics_json",
     "require_replaceable",
@@ -145,7 +146,7 @@ def _obstacle(target: Path) -> tuple[str, str] | None:
     """(what is wrong, what to do), or None."""
     with _reported(target):
         if target.is_dir():
-            if any(target.iterdir()) and not _is_run_folder(target):
+            if any(target.iterdir()) and not is_run_folder(target):
                 text = "the folder holds something else than a run: it will not be replaced"
                 return text, "choose a new or an empty folder: nothing of yours is overwritten"
             if target == Path.cwd() or target in Path.cwd().parents or target.is_mount():
@@ -159,7 +160,8 @@ def _obstacle(target: Path) -> tuple[str, str] | None:
     return None
 
 
-def _is_run_folder(folder: Path) -> bool:
+def is_run_folder(folder: Path) -> bool:
+    """Whether ``folder`` holds a run record of accelsim, of any version."""
     try:
         header = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

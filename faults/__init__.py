@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from faults.fmeda import check_budget, fmeda_csv, fmeda_json
     from faults.hardware import upset_outputs
     from faults.network import Network, accuracy, decisions
+    from faults.oracle import full_forward_upset
     from faults.plan import (
         KINDS,
         CampaignResult,
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
         wilson,
     )
     from faults.summary import Run, summarise
-    from faults.upsets import full_forward_upset
 
 __version__ = "0.1.0"
 
@@ -75,7 +75,7 @@ _HOME = {
     "decisions": "network",
     "fmeda_csv": "fmeda",
     "fmeda_json": "fmeda",
-    "full_forward_upset": "upsets",
+    "full_forward_upset": "oracle",
     "leveugle_sample_size": "stats",
     "load_data": "data",
     "mean_estimate": "stats",

@@ -27,11 +27,11 @@ _OPSET = {"saturate": 11, "zero": 12}
 
 
 def clip_network(model: Any, bounds: Mapping[str, float], form: str) -> Any:
-    """A copy of ``model`` (``onnx.ModelProto``) whose Relu outputs named in ``bounds`` are clipped.
+    """A copy of ``model`` (``onnx.ModelProto``) with its Relu outputs named in ``bounds`` clipped.
 
-    Tensor names stay. The bounds are constants in the file, named ``<tensor>/bound``. ``none`` gives
-    an unchanged copy. AccelsimError F508 for an unknown form, a bound that is no Relu output, not
-    finite or negative, and for an opset without the needed operators.
+    Tensor names stay. The bounds are constants in the file, named ``<tensor>/bound``. ``none``
+    gives an unchanged copy. AccelsimError F508 for an unknown form, a bound that is no Relu output,
+    not finite or negative, and for an opset without the needed operators.
     """
     import onnx
 

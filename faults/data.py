@@ -6,8 +6,12 @@ integers from 0. A pixel becomes (x / divide_by - mean) / std, per channel, in f
 
 from __future__ import annotations
 
+import lzma
 import math
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +26,12 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 2 * 1024**3
 """Largest array that is read, and largest set of normalised images that is made."""
+
+UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError, SyntaxError,
+    OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError,
+)  # fmt: skip
+"""What the archive, its codecs and the array header raise for damaged bytes."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,7 @@ def _headers(path: Path) -> dict[str, _Header]:
                 if info.filename in ("images.npy", "labels.npy"):
                     with archive.open(info) as member:
                         found[info.filename[:-4]] = _header(path, member, info.file_size)
-    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+    except UNREADABLE as error:
         hint = "write it with numpy.savez(file, images=..., labels=...)"
         raise AccelsimError(_fault(path, "D202", f"not a readable npz ({error})", hint)) from error
     return found
@@ -102,7 +112,7 @@ def _header(path: Path, member: IO[bytes], size: int) -> _Header:
         )
         shape, _, dtype = read(member)
         start = member.tell()
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         hint = "write it with numpy.savez"
         raise AccelsimError(
             _fault(path, "D202", f"'{name}' is not a numpy array ({error})", hint)
@@ -191,11 +201,8 @@ def _arrays(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return archive["images"], archive["labels"]
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         hint = "the file is damaged: write it again"
-        raise AccelsimError(_fault(path, "D202", f"cannot be read ({error})", hint)) from error
-    except (zipfile.zlib.error, MemoryError) as error:  # type: ignore[attr-defined]
-        hint = "the file is damaged or too large: write it again"
         raise AccelsimError(_fault(path, "D202", f"cannot be read ({error})", hint)) from error
 
 

@@ -19,7 +19,8 @@ from faults.parallel import Executor, Setup, execute
 from faults.plan import CampaignResult, FaultRecord, RatePlan, UpsetPlan
 from faults.sites import draw, strata
 from faults.summary import Run, summarise
-from faults.upsets import Runner, Sites, Work, establish_trust, footprint, split_work
+from faults.trust import Sites, establish_trust
+from faults.upsets import Runner, Work, footprint, split_work
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -115,8 +116,10 @@ def _prepare_maps(
             notes.append("the saturating form is ONNX Clip, which passes NaN on")
     scores = network.run(data.images)
     runner = MapRunner(network, data, scores, plan)
-    notes.insert(0, f"flips over all {runner.bits} bits of {len(runner.values)} weight and bias "
-                 f"tensors; every map is tried on {plan.images_per_map} images drawn at random")  # fmt: skip
+    notes += [
+        f"flips over all {runner.bits} bits of {len(runner.values)} weight and bias tensors",
+        f"every map is tried on {plan.images_per_map} images drawn at random",
+    ]
     units = [unit for unit in split_maps(plan) if wanted(unit.index)]
     report = "weights patched in the model, whole forwards in ONNX Runtime: no short way is taken"
     run = Run(network.name, network.format, len(data), _top1(scores, data), report, tuple(notes))
@@ -151,7 +154,8 @@ def _execute(
 
     records = list(known)
     done, total = len(known), len(known) + prepared.faults
-    with closing(execute(setup, prepared.local, prepared.units, workers)) as parts:
+    parts = execute(setup, prepared.local, prepared.units, workers)
+    with closing(parts):
         for part in parts:
             records += part
             done += len(part)

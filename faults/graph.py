@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
@@ -157,12 +157,13 @@ class Graph:
 
     @cached_property
     def quantised(self) -> tuple[str, ...]:
-        """Outputs of QuantizeLinear that depend on the input, in file order."""
-        return tuple(
-            n.output[0]
-            for n in self.nodes
-            if n.op_type == "QuantizeLinear" and n.output[0] not in self.constant
-        )
+        """Outputs of QuantizeLinear between input and output, in file order."""
+        useful = {self.output}
+        for node in reversed(self.nodes):
+            if not useful.isdisjoint(node.output):
+                useful.update(node.input)
+        makers = (n.output[0] for n in self.nodes if n.op_type == "QuantizeLinear")
+        return tuple(t for t in makers if t in useful and t not in self.constant)
 
     def descendants(self, tensor: str) -> frozenset[int]:
         """Nodes that depend on ``tensor``."""

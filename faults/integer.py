@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def centred_weight(layer: IntLayer, channel: int) -> NDArray[np.int64]:
     """Weights of one output channel minus their zero point, [in / groups, kh, kw]."""
-    return layer.weight[channel].astype(np.int64) - layer.weight_zero[channel]
+    stored: NDArray[np.int64] = layer.weight[channel].astype(np.int64)
+    stored -= int(layer.weight_zero[channel])
+    return stored
 
 
 def channel_sums(
@@ -88,8 +90,10 @@ def requantise(
     factor = layer.factor[:, None, None] if channel is None else layer.factor[channel]
     scaled = sums.astype(np.float32) * factor
     low, high = np.float32(layer.low - layer.out_zero), np.float32(layer.high - layer.out_zero)
-    rounded = np.rint(np.clip(scaled, low, high))
-    return (rounded.astype(np.int32) + layer.out_zero).astype(layer.dtype)
+    out = np.rint(np.clip(scaled, low, high)).astype(np.int32)
+    out += np.int32(layer.out_zero)
+    made: NDArray[np.integer] = out.astype(layer.dtype)
+    return made
 
 
 def wrap(values: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -67,14 +67,14 @@ class IntLayer:
         if self.transposed:
             row, column = divmod(element, self.channels)
             return column, row, 0, 0
-        out, inner, row, column = np.unravel_index(element, self.weight.shape)
-        return int(out), int(inner), int(row), int(column)
+        place = np.unravel_index(element, self.weight.shape)
+        return int(place[0]), int(place[1]), int(place[2]), int(place[3])
 
 
 def find_layers(graph: Graph, info: Mapping[str, TensorInfo]) -> tuple[IntLayer, ...]:
     """All layers of the pattern, in file order."""
-    found = (_layer(graph, info, node) for node in graph.nodes
-             if node.op_type in ("Conv", "Gemm", "MatMul"))  # fmt: skip
+    products = (node for node in graph.nodes if node.op_type in ("Conv", "Gemm", "MatMul"))
+    found = (_layer(graph, info, node) for node in products)
     return tuple(layer for layer in found if layer is not None)
 
 

@@ -18,7 +18,7 @@ from accelsim.errors import AccelsimError, Location, Mistake, suggest
 from faults.clip import FORMS
 from faults.data import EvalSet
 from faults.graph import open_session
-from faults.network import Network, decisions
+from faults.network import Network, decisions, nonfinite
 from faults.plan import FaultRecord, RatePlan
 from faults.sites import Stream
 
@@ -130,13 +130,13 @@ class MapRunner:
             index=index, stratum=stratum_name(rate), kind="map", tensor="", element=-1, bit=-1,
             flips=len(positions), images=len(images), sdc1=sdc,
             correct=int((after == self.data.labels[images]).sum()),
-            nonfinite=int((~np.isfinite(made.astype(np.float64)).all(axis=1)).sum()),
+            nonfinite=int(nonfinite(made).sum()),
             outcome="sdc" if sdc else "masked" if same else "benign",
         )  # fmt: skip
 
     def _scores(self, positions: NDArray[np.int64], images: NDArray[np.int64]) -> NDArray[Any]:
-        """A model with the new weights as constants: the runtime packs them as it packs any, which
-        makes the run faster than weights passed as inputs and equal to a file with these weights."""
+        """A model with the new weights as constants: the runtime packs them as it packs any, so the
+        run is faster than with weights as inputs, and equals that of a file with these weights."""
         network = self.network
         model = network.graph.build(
             range(len(network.graph.nodes)),

@@ -59,7 +59,7 @@ class Network:
 
     @classmethod
     def load(cls, path: str | Path) -> Network:
-        """The network in an ONNX file. AccelsimError F502 (unreadable), F503 (form), F504 (ends)."""
+        """The network in an ONNX file. AccelsimError F502 (unreadable), F504 (inputs, outputs)."""
         return cls(load_model(path), str(path))
 
     @property
@@ -76,8 +76,8 @@ class Network:
         return self.info[self.output].shape[0]
 
     def weight_names(self) -> tuple[str, ...]:
-        """Initializers that are weights or biases of Conv, Gemm and MatMul (directly or behind a
-        DequantizeLinear), in file order of their use. Shapes, pads and scales are not among them."""
+        """Initializers that are weights or biases of Conv, Gemm and MatMul, directly or behind a
+        DequantizeLinear, in order of use. Shapes, pads and scales are not among them."""
         found: dict[str, None] = {}
         for node in self.graph.nodes:
             if node.op_type not in ("Conv", "Gemm", "MatMul"):
@@ -105,8 +105,9 @@ class Network:
             try:
                 parts.append(session.run([goal], part)[0])
             except RUNTIME_ERRORS as error:
-                raise self._mistake("F502", f"the network fails to run: {_line(error)}",
-                                    "check it in ONNX Runtime with these images") from error  # fmt: skip
+                hint = "check it in ONNX Runtime with these images"
+                text = f"the network fails to run: {_line(error)}"
+                raise self._mistake("F502", text, hint) from error
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def segment(self, cut: str, goal: str) -> Segment:
@@ -116,8 +117,8 @@ class Network:
             nodes, sides = self.graph.sides(cut, goal)
             unknown = [s for s in sides if s not in self.info]
             if unknown:
-                raise self._mistake("F503", f"cannot cut at '{cut}': '{unknown[0]}' crosses the cut",
-                                    "its first dimension is not the batch")  # fmt: skip
+                text = f"cannot cut at '{cut}': '{unknown[0]}' crosses it without a batch dimension"
+                raise self._mistake("F503", text, "choose another activation")
             inputs = {t: None if t == self.input else self.info[t] for t in (cut, *sides)}
             model = self.graph.build(nodes, inputs, [goal])
             self._segments[key] = Segment(open_session(model, self.name), cut, goal, tuple(sides))
@@ -146,7 +147,8 @@ class Network:
     ) -> tuple[NDArray[np.int64], NDArray[np.generic]]:
         """(rows whose effect reaches the last articulation, their class scores).
 
-        ``values`` are rows of tensor ``cut`` under fault, ``images`` their places in ``fault_free``.
+        ``values`` are rows of tensor ``cut`` under fault, ``images`` their positions in the
+        evaluation set of ``fault_free``.
         A row that is not returned has the fault-free scores.
         """
         alive = np.arange(len(values))
@@ -171,8 +173,9 @@ class Network:
         )
         kind = self._session.get_inputs()[0].type
         if len(shape) < 2 or kind != "tensor(float)":
-            raise self._mistake("F504", f"the input is a {kind} of {len(shape)} dimensions",
-                                "campaigns take float32 images [batch, channels, height, width]")  # fmt: skip
+            hint = "campaigns take float32 images [batch, channels, height, width]"
+            text = f"the input is a {kind} of {len(shape)} dimensions"
+            raise self._mistake("F504", text, hint)
         return shape[1:]
 
     def _describe(self) -> dict[str, TensorInfo]:
@@ -189,15 +192,16 @@ class Network:
         try:
             results = session.run(dynamic, {self.input: blank})
         except RUNTIME_ERRORS as error:
-            raise self._mistake("F504", f"the network does not run on two images: {_line(error)}",
-                                "export it with a free batch dimension") from error  # fmt: skip
+            hint = "export it with a free batch dimension"
+            text = f"the network does not run on two images: {_line(error)}"
+            raise self._mistake("F504", text, hint) from error
         found = {self.input: TensorInfo(tuple(shape), "float32")}
         for tensor, value in zip(dynamic, results, strict=True):
             if isinstance(value, np.ndarray) and value.ndim > 0 and value.shape[0] == 2:
                 found[tensor] = TensorInfo(value.shape[1:], value.dtype.name)
         if self.output not in found or len(found[self.output].shape) != 1:
-            raise self._mistake("F504", f"the output '{self.output}' is not [batch, classes]",
-                                "campaigns take classification networks")  # fmt: skip
+            text = f"the output '{self.output}' is not [batch, classes]"
+            raise self._mistake("F504", text, "campaigns take classification networks")
         return found
 
     def _mistake(self, code: str, message: str, hint: str) -> AccelsimError:
@@ -214,10 +218,14 @@ def decisions(scores: NDArray[Any]) -> NDArray[np.int64]:
 
     Ties go to the lowest class. -1 is never correct, and it differs from every class.
     """
-    real = scores.astype(np.float64)
-    finite = np.isfinite(real).all(axis=1)
-    top = np.where(np.isnan(real), -np.inf, real).argmax(axis=1)
-    return np.where(finite, top, -1).astype(np.int64)
+    top = np.nan_to_num(scores.astype(np.float64)).argmax(axis=1)
+    return np.where(nonfinite(scores), -1, top).astype(np.int64)
+
+
+def nonfinite(scores: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which rows [n] hold a NaN or infinite score."""
+    finite = np.isfinite(scores.astype(np.float64)).all(axis=1)
+    return np.asarray(np.logical_not(finite), np.bool_)
 
 
 def accuracy(network: Network, data: EvalSet) -> float:
@@ -242,7 +250,7 @@ def check_data(network: Network, data: EvalSet) -> None:
         found.append(Mistake("F507", text, "export the network with a fixed image size", where))
     top = int(data.labels.max(initial=0))
     if top >= network.classes:
-        text = f"label {top}, but the network has {network.classes} classes (0 to {network.classes - 1})"
+        text = f"label {top}, but the network's classes are 0 to {network.classes - 1}"
         found.append(Mistake("F506", text, "use the labels the network was trained on", where))
     if found:
         raise AccelsimError(found)

@@ -7,7 +7,7 @@ which worker does it or when. On an interrupt no new unit starts and KeyboardInt
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from accelsim.errors import AccelsimError, Location, Mistake
 from faults.data import EvalSet
 from faults.plan import FaultRecord, RatePlan
-from faults.upsets import Trust
+from faults.trust import Trust
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,7 +60,7 @@ def build(setup: Setup) -> Executor:
 
 def execute(
     setup: Callable[[], Setup], local: Executor, units: Sequence[Any], workers: int
-) -> Iterator[list[FaultRecord]]:
+) -> Generator[list[FaultRecord]]:
     """Records of every unit, as units end. One worker: in this process, with ``local``."""
     if workers <= 1 or len(units) <= 1:
         for unit in units:
@@ -81,7 +81,7 @@ def execute(
 
 def _pooled(
     setup: Setup, units: dict[int, Any], workers: int
-) -> Iterator[tuple[int, list[FaultRecord]]]:
+) -> Generator[tuple[int, list[FaultRecord]]]:
     pool = ProcessPoolExecutor(min(workers, len(units)), get_context("spawn"), _start, (setup,))
     try:
         futures = {pool.submit(_work, unit): number for number, unit in units.items()}

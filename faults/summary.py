@@ -94,7 +94,7 @@ def _maps(plan: RatePlan, run: Run, records: tuple[FaultRecord, ...]) -> Campaig
                     accuracy_worst=float(_correct(mine).min()),
                     sdc=mean_estimate(_sdc(mine), plan.confidence),
                     nonfinite=sum(r.nonfinite for r in mine) / pairs,
-                )  # fmt: skip
+                )
             )
     last = max(rates, key=lambda r: r.rate) if rates else None
     note = f"intervals at {plan.confidence:g} over fault maps, each rate by itself"

@@ -44,7 +44,9 @@ def establish_trust(network: Network, data: EvalSet, cuts: Iterable[str]) -> Tru
     ids = np.arange(min(CHECK_IMAGES, len(data)))
     sample = EvalSet(data.images[ids], data.labels[ids])
     free = FaultFree(network, sample)
-    good, outputs, wrong = [], 0, []
+    good: list[str] = []
+    wrong: list[str] = []
+    outputs = 0
     for layer in network.layers:
         expected = free.all(layer.output)
         made = requantise(layer, layer_sums(layer, free.all(layer.source))).reshape(expected.shape)

@@ -13,7 +13,7 @@ from faults.data import EvalSet
 from faults.fault_free import FaultFree
 from faults.integer import centred_weight, channel_sums, element_sums, flip, flip_at, requantise
 from faults.layers import IntLayer
-from faults.network import Network, bits_of, decisions
+from faults.network import Network, bits_of, decisions, nonfinite
 from faults.oracle import full_forward_upset, overridden, whole_value
 from faults.plan import FaultRecord
 from faults.sites import Upset
@@ -81,7 +81,7 @@ class Runner:
         self.scores = scores
         """Fault-free class scores of the whole set."""
         self.decided = decisions(scores)
-        self._nonfinite = ~np.isfinite(scores.astype(np.float64)).all(axis=1)
+        self._nonfinite = nonfinite(scores)
 
     @cached_property
     def _everything(self) -> FaultFree:
@@ -137,7 +137,7 @@ class Runner:
         owner = np.repeat(np.arange(len(stack)), [len(rows) for _, rows, _ in stack])
         place = np.concatenate([rows for _, rows, _ in stack])
         images = np.concatenate([fault.images[rows] for fault, rows, _ in stack])
-        alive, made = place[:0], np.empty((0, self.network.classes), np.float32)
+        alive, made = place[:0], self.scores[:0]
         if len(images):
             values = np.concatenate([v for _, _, v in stack])
             alive, made = self.network.resume(cut, values, images, free)
@@ -179,8 +179,8 @@ class Runner:
         """``rows`` of the fault's images got the class scores ``made``; the others kept theirs."""
         before = self.decided[fault.images]
         after, broken = before.copy(), self._nonfinite[fault.images]
-        after[rows] = decisions(made) if len(rows) else after[rows]
-        broken[rows] = ~np.isfinite(made.astype(np.float64)).all(axis=1)
+        after[rows] = decisions(made)
+        broken[rows] = nonfinite(made)
         sdc = int((after != before).sum())
         return FaultRecord(
             index=fault.index, stratum=fault.target.structure, kind=fault.target.kind,

@@ -14,6 +14,10 @@ from ilp.facts import Choice, Facts
 from ilp.model import Model, Term
 
 
+_NARROW_SLOTS = 3
+"""Possible steps per operator, on average, up to which the order hardly matters."""
+
+
 @dataclass
 class Program:
     """The model together with what its variables mean."""
@@ -47,6 +51,8 @@ class Program:
 def build_program(facts: Facts, capacity: int) -> Program:
     """The whole program for ``capacity`` bytes, without cuts."""
     program = Program(facts, capacity)
+    slots = sum(len(facts.window(op)) for op in range(facts.steps))
+    program.model.narrow = slots <= _NARROW_SLOTS * facts.steps
     define_run_variables(program)
     define_residency_variables(program)
     define_assignment_constraints(program)

@@ -34,6 +34,8 @@ class Model:
     cost: dict[int, int] = field(default_factory=dict)
     """Variable -> coefficient in the objective."""
     constant: int = 0
+    narrow: bool = False
+    """A remark for solvers: most variables choose modes, few choose the order."""
     hint: dict[int, int] = field(default_factory=dict)
     """Values of a known solution, for solvers that can start from one."""
 

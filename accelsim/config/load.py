@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from accelsim.config.convert import canonical_json, run_config
 from accelsim.config.fields import LARGEST
@@ -13,7 +14,7 @@ from accelsim.config.include import follow, include_parts, load_tree
 from accelsim.config.merge import as_node, expand, merge, without
 from accelsim.config.problems import Problems, failed_keys, validate
 from accelsim.config.schema import RUN, RunPart
-from accelsim.config.semantics import Draft, check_run
+from accelsim.config.semantics import Draft, check_run, needed_parts
 from accelsim.config.targets import BASE, read_targets
 from accelsim.config.types import Study
 from accelsim.config.yamlpos import Entry, Node
@@ -126,6 +127,7 @@ def _drafts(root: Node, single: Node, problems: Problems) -> dict[str, Draft]:
         if overlay is None:
             drafts[name] = Draft(RunPart(), variant.node, frozenset(RunPart.model_fields))
             continue
+        overlay = _forgiven(overlay, base)
         problems.variant = name
         drafts[name] = _draft(_overlaid(merge(base, overlay), single), problems)
         problems.variant = None
@@ -148,6 +150,16 @@ def _overlay(name: str, variant: Entry, problems: Problems) -> Node | None:
             message = f"'{key}' belongs to the whole config, not to a variant"
             problems.add("C013", message, "move it out", overlay.entries[key].key)
     return without(overlay, (*_STUDY_KEYS, "schema", "extends"))
+
+
+def _forgiven(overlay: Node, base: Node) -> Node:
+    """The overlay; what it adds to a part that the base lacks (reported there) is not judged."""
+    entries = dict(overlay.entries)
+    for key in needed_parts(base):
+        if key in entries and key not in base.entries:
+            node = entries[key].node
+            entries[key] = Entry(entries[key].key, replace(node, broken=not node.whole))
+    return replace(overlay, value=entries)
 
 
 def _overlaid(tree: Node, single: Node) -> Node:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from accelsim.config.problems import Problems
 from accelsim.config.yamlpos import Entry, Node, parse
@@ -13,8 +14,11 @@ from accelsim.errors import AccelsimError, Location, Mistake
 def merge(base: Node, over: Node) -> Node:
     """``over`` laid on ``base``: mappings merge key by key, anything else replaces.
 
-    A mapping that came from a file of its own (``Node.whole``) replaces too.
+    A mapping that came from a file of its own (``Node.whole``) replaces too. Overrides of what
+    should be a mapping but is not are ``broken``: what they lack is not worth a mistake.
     """
+    if isinstance(over.value, Mapping) and isinstance(base.value, str | int | float | tuple):
+        return over if over.whole else replace(over, broken=True)
     if over.whole or not isinstance(base.value, Mapping) or not isinstance(over.value, Mapping):
         return over
     entries = dict(base.value)

@@ -141,7 +141,7 @@ def _translate(
     path = tuple(step for step in finding["loc"] if step != "[key]")
     key, node, exact = find(root, path)
     if kind == "missing":
-        if not node.broken:
+        if not _beyond_repair(root, path):
             named = f"'{path[-1]}' is missing"
             inside = _dotted((*at, *path[:-1]))
             message = f"{named} in {inside}" if inside else named
@@ -157,6 +157,11 @@ def _translate(
     problems.add(code, message, hint or _meaning(model, path), place)
 
 
+def _beyond_repair(root: Node, path: Sequence[str | int]) -> bool:
+    """Whether a part on the way could not be read (reported already)."""
+    return any(find(root, path[:length])[1].broken for length in range(len(path) + 1))
+
+
 def _say(kind: str, context: Mapping[str, Any], given: object, name: str) -> tuple[str, str, str]:
     """Code, message and hint of a value that does not fit."""
     if kind.startswith("C0"):
@@ -165,12 +170,12 @@ def _say(kind: str, context: Mapping[str, Any], given: object, name: str) -> tup
         return "C003", f"{name} must be {_KINDS[kind]}, not {_shown(given)}", ""
     if kind in _BOUNDS:
         bound, words = _BOUNDS[kind]
-        return "C004", f"{name} must be {words} {context[bound]}, is {_shown(given)}", ""
+        return "C004", f"{name} must be {words} {context[bound]:g}, is {_shown(given)}", ""
     if kind in ("too_short", "too_long"):
-        least = context.get("min_length", 0)
-        most = context.get("max_length", "any number of")
-        count = context.get("actual_length")
-        return "C004", f"{name} has {count} items, allowed are {least} to {most}", ""
+        words = "at least" if kind == "too_short" else "at most"
+        allowed = context["min_length" if kind == "too_short" else "max_length"]
+        count = context.get("actual_length", 0)
+        return "C004", f"{name} has {count} items, must have {words} {allowed}", ""
     if kind in ("string_too_short", "string_too_long"):
         return "C004", f"{name} is empty or too long", ""
     return "C003", f"{name} does not fit: {kind.replace('_', ' ')}", ""

@@ -41,14 +41,23 @@ def _value(tree: Node, dotted: str) -> object:
     return node.value if exact else None
 
 
+_NEEDED = {
+    "workload": "workload: {model: net.onnx}",
+    "accelerator": "name a machine (accelerator: machine.yaml), or set simulate: false",
+}
+
+
+def needed_parts(tree: Node) -> tuple[str, ...]:
+    """Parts that a run cannot do without."""
+    simulates = _value(tree, "simulate") is not False
+    return ("workload", "accelerator") if simulates else ("workload",)
+
+
 def _check_presence(draft: Draft, problems: Problems) -> None:
     tree = draft.tree
-    if _value(tree, "workload") is None:
-        hint = "workload: {model: net.onnx}"
-        problems.add("C002", "'workload' is missing", hint, tree.location)
-    if _value(tree, "accelerator") is None and _value(tree, "simulate") in (None, True):
-        hint = "name a machine (accelerator: machine.yaml), or set simulate: false"
-        problems.add("C002", "'accelerator' is missing", hint, tree.location)
+    for key in needed_parts(tree):
+        if _value(tree, key) is None:
+            problems.add("C002", f"'{key}' is missing", _NEEDED[key], tree.location)
 
 
 def _check_faults(draft: Draft, problems: Problems) -> None:

@@ -88,7 +88,7 @@ def _rate_table(kind: str, rows: list[tuple[str, Row]]) -> RenderableType:
         )
     text = (
         "rate: probability that a stored bit is flipped; maps: draws of all flips; worst: the map "
-        "with the lowest accuracy; changed: images whose top-1 class differs from the fault-free run"
+        "with the lowest accuracy; changed: images whose top-1 class is not the fault-free one"
     )
     title = f"Top-1 accuracy under random flips of weight bits: {kind} network"
     return titled(title, lines, Text(text, style="dim"))

@@ -21,7 +21,7 @@ from accelsim.report.page.variants import everyone
 from accelsim.report.page.wording import number
 
 if TYPE_CHECKING:
-    from accelsim.record import RunRecord, VariantRecord
+    from accelsim.record import RunRecord
 
 SIMULATED = (
     "Time is counted in cycles; every tile of an operator is one event, and its cycles follow from"
@@ -53,8 +53,7 @@ def provenance_section(record: RunRecord) -> Section:
     facts += [(_title(key), _plain(value)) for key, value in sorted(record.provenance.items())]
     blocks: list[Block] = [Facts("Made with", tuple(facts))]
     blocks.append(_table(record))
-    for name, variant in everyone(record):
-        blocks += _remarks(name, variant)
+    blocks += _remarks(record)
     blocks.append(Note("What is modelled, and what is assumed", _assumptions(record)))
     blocks.append(Source("The resolved configuration", _pretty(record.config)))
     return Section(
@@ -85,14 +84,20 @@ def _table(record: RunRecord) -> Table:
     return Table("How each variant was made", head, tuple(rows))
 
 
-def _remarks(name: str, variant: VariantRecord) -> list[Block]:
+def _remarks(record: RunRecord) -> list[Block]:
+    """Fallbacks and notes; what several variants share is said once."""
     labels = {"fallbacks": "Costed as element-wise work, not modelled"}
     blocks: list[Block] = []
     for key in REMARKS:
-        lines = tuple(str(line) for line in variant.info.get(key) or ())
-        if lines:
-            tone = "warn" if key == "fallbacks" else ""
-            blocks.append(Note(f"{labels.get(key, _title(key))} ({name})", lines, tone))
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for name, variant in everyone(record):
+            lines = tuple(str(line) for line in variant.info.get(key) or ())
+            if lines:
+                groups.setdefault(lines, []).append(name)
+        tone = "warn" if key == "fallbacks" else ""
+        for lines, names in groups.items():
+            title = f"{labels.get(key, _title(key))} ({', '.join(names)})"
+            blocks.append(Note(title, lines, tone))
     return blocks
 
 

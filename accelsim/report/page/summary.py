@@ -238,13 +238,20 @@ def _sdc(m: Mapping[str, Metric]) -> Tile | None:
 def _pmhf(m: Mapping[str, Metric]) -> Tile | None:
     if "asil.pmhf_fit" not in m:
         return None
-    sub = f"SPFM {_shown(m, 'asil.spfm', 5)}" if "asil.spfm" in m else ""
+    sub = metric_interval("asil.pmhf_fit", m["asil.pmhf_fit"])
     return Tile("Undetected failures (PMHF)", _shown(m, "asil.pmhf_fit"), sub)
+
+
+def _spfm(m: Mapping[str, Metric]) -> Tile | None:
+    if "asil.spfm" not in m:
+        return None
+    sub = metric_interval("asil.spfm", m["asil.spfm"])
+    return Tile("Faults covered or harmless (SPFM)", _shown(m, "asil.spfm", 5), sub)
 
 
 _TILES = (
     _latency, _throughput, _utilisation, _energy, _area, _traffic, _scratchpad, _proved, _accuracy,
-    _sdc, _pmhf,
+    _sdc, _pmhf, _spfm,
 )  # fmt: skip
 
 

@@ -45,13 +45,18 @@ def metric_value(name: str, metric: Metric, digits: int = 4) -> str:
 
 
 def metric_interval(name: str, metric: Metric) -> str:
-    """``[lower, upper] at 95 %, n = 2,000``, or nothing for an exact figure."""
+    """``[lower, upper] at 95 %, n = 2,000``, ``at most upper at 95 %`` where one side is bounded,
+    or nothing for an exact figure."""
     if metric.lower is None and metric.upper is None:
         return ""
     unit = unit_of(name, metric.unit)
-    low, high = number(metric.lower, unit), number(metric.upper, unit)
+    low, high = number(metric.lower, unit, 5), number(metric.upper, unit, 5)
     at = f" at {100 * metric.confidence:g} %" if metric.confidence is not None else ""
     size = f", n = {metric.n:,}" if metric.n is not None else ""
+    if metric.lower is None:
+        return f"at most {high}{at}{size}"
+    if metric.upper is None:
+        return f"at least {low}{at}{size}"
     return f"[{low}, {high}]{at}{size}"
 
 

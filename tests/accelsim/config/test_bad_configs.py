@@ -34,92 +34,138 @@ def edited(study: Write, old: str, new: str, file: str = "run.yaml") -> Path:
 
 
 EDITS = [
-    # old, new, file, code, line, part of the message, part of the hint
-    ("batch: 1", "btach: 1", "run", "C001", 5, "unknown key 'btach'", "'batch'"),
-    ("accelerator: npu.yaml", "acelerator: npu.yaml", "run", "C001", 6, "'acelerator'",
-     "'accelerator'"),
-    ("  model: net.onnx\n", "", "run", "C002", 3, "'model' is missing in workload", "ONNX"),
-    ("batch: 1", "batch: one", "run", "C003", 5, "must be a whole number, not text 'one'", "images"),
-    ("batch: 1", "batch: 1.5", "run", "C003", 5, "must be a whole number", ""),
-    ("batch: 1", "batch: 0", "run", "C004", 5, "at least 1, is 0", ""),
-    ("batch: 1", "batch: true", "run", "C003", 5, "whole number, not true", ""),
-    ("batch: 1", "unsupported: no", "run", "C005", 5, "unknown treatment 'no'", "refuse"),
-    ("net.onnx", "nett.onnx", "run", "C007", 4, "'nett.onnx' does not exist", "looked for"),
-    ("images.npz", ".", "run", "C007", 13, "is a directory", ""),
-    ("objective: latency", "objective: latencey", "run", "C005", 8, "'latencey'", "'latency'"),
-    ("effort: 5", "effort: .nan", "run", "C004", 12, "effort", ""),
-    ("effort: 5", "effort: -1", "run", "C004", 12, "greater than 0", ""),
-    ("mean: [0.5, 0.5, 0.5]", "mean: 0.5", "run", "C003", 15, "a list", ""),
-    ("mean: [0.5, 0.5, 0.5]", "mean: [0.5, 0.5]", "run", "C009", 16, "mean has 2", ""),
-    ("std: [0.25, 0.25, 0.25]", "std: [0.25, 0, 0.25]", "run", "C004", 16, "greater than 0", ""),
-    ("mode: exposure", "mode: rate", "run", "C002", 18, "needs rates", "rates:"),
-    ("mode: exposure", "mode: sampling", "run", "C005", 18, "unknown mode", ""),
-    ("mode: exposure", "mode: exposure\n  clip: zero", "run", "C009", 19, "mode exposure", ""),
-    ("mode: exposure", "mode: rate\n  rates: [1e-5, 1e-5]", "run", "C009", 19, "twice", ""),
-    ("mode: exposure", "mode: rate\n  rates: [2]", "run", "C004", 19, "less than 1", ""),
-    ("seed: 7", "seed: -7", "run", "C004", 21, "at least 0", ""),
-    ("name: small", "name: ../up", "run", "C004", 2, "cannot be a name", "folder"),
-    ("name: small", "simulate: false", "run", "C009", 18, "simulate is false", ""),
-    ("  os:\n", "  base:\n", "run", "C013", 24, "cannot be called 'base'", ""),
-    ("  os:\n", "  a/b:\n", "run", "C013", 24, "cannot be called", ""),
-    ("dataflow: os", "dataflow: os, overlap: preload", "run", "C009", 26,
-     "dataflow 'os' has no overlap 'preload' (in variant 'os')", "none, full, column"),
-    ("accelerator.array.rows", "accelerator.array.rowz", "run", "C001", 28, "'rowz'", "'rows'"),
-    ("accelerator.array.rows", "acc.array.rows", "run", "C001", 28, "unknown key 'acc'", ""),
-    ("accelerator.array.cols", "accelerator.array.cols: 32\n    accelerator: {array: {cols: 1}}\n"
-     "    accelerator.array.skip_idle", "run", "C011", 29, "'accelerator.array.cols' is given twice",
+    # old, new, file, code, text of the line pointed at ("" any), part of message, part of hint
+    ("batch: 1", "btach: 1", "run", "C001", "btach: 1", "unknown key 'btach'", "'batch'"),
+    ("accelerator: npu.yaml", "acelerator: npu.yaml", "run", "C001", "acelerator: npu.yaml",
+     "'acelerator'", "'accelerator'"),
+    ("  model: net.onnx\n", "", "run", "C002", "workload:", "'model' is missing in workload",
+     "ONNX"),
+    ("batch: 1", "batch: one", "run", "C003", "batch: one",
+     "must be a whole number, not text 'one'", "images"),
+    ("batch: 1", "batch: 1.5", "run", "C003", "batch: 1.5", "must be a whole number", ""),
+    ("batch: 1", "batch: 0", "run", "C004", "batch: 0", "at least 1, is 0", ""),
+    ("batch: 1", "batch: true", "run", "C003", "batch: true", "whole number, not true", ""),
+    ("batch: 1", "unsupported: no", "run", "C005", "unsupported: no", "unknown treatment 'no'",
+     "refuse"),
+    ("net.onnx", "nett.onnx", "run", "C007", "model: nett.onnx", "'nett.onnx' does not exist",
+     "looked for"),
+    ("images.npz", ".", "run", "C007", "file: .", "is a directory", ""),
+    ("objective: latency", "objective: latencey", "run", "C005", "objective: latencey",
+     "'latencey'", "'latency'"),
+    ("effort: 5", "effort: .nan", "run", "C003", "effort: .nan", "finite number, not nan", ""),
+    ("effort: 5", "effort: -1", "run", "C004", "effort: -1", "greater than 0", ""),
+    ("mean: [0.5, 0.5, 0.5]", "mean: 0.5", "run", "C003", "mean: 0.5", "a list", ""),
+    ("mean: [0.5, 0.5, 0.5]", "mean: [0.5, 0.5]", "run", "C009", "std: [0.25, 0.25, 0.25]",
+     "mean has 2", ""),
+    ("std: [0.25, 0.25, 0.25]", "std: [0.25, 0, 0.25]", "run", "C004", "std: [0.25, 0, 0.25]",
+     "greater than 0", ""),
+    ("mode: exposure", "mode: rate", "run", "C002", "mode: rate", "needs rates", "rates:"),
+    ("mode: exposure", "mode: sampling", "run", "C005", "mode: sampling", "unknown mode", ""),
+    ("mode: exposure", "mode: exposure\n  clip: zero", "run", "C009", "clip: zero", "mode exposure",
      ""),
-    ("    accelerator.array.cols: 64", "    targets: []", "run", "C013", 29, "'targets'", ""),
-    ("latency.seconds", "latency.secs", "run", "C005", 31, "'latency.secs'", "latency.seconds"),
-    ("latency.seconds", "bound.resource", "run", "C005", 31, "not a number", ""),
-    ("latency.seconds", "sdc.p@much", "run", "C005", 31, "not a fault rate", ""),
-    ("latency.seconds\n", "sdc.p@1e-05\n", "run", "C014", 31, "no fault rate 1e-05", ""),
-    ("at_most: 20 ms", "at_most: 20 MiB", "run", "C006", 32, "is a size, not a time", "20 ms"),
-    ("at_most: 20 ms", "at_most: 20 ms\n    between: [1, 2]", "run", "C009", 31,
-     "at_most and between", "exactly one"),
-    ("    at_most: 20 ms\n", "", "run", "C009", 31, "none of them", ""),
-    ("at_most: 20 ms", "between: [2, 1]", "run", "C009", 32, "contains nothing", ""),
-    ("at_most: 20 ms", "between: [2]", "run", "C004", 32, "1 items", ""),
-    ("latency.seconds\n    at_most: 20 ms", "sdc.p\n    at_least: 90", "run", "C004", 32,
-     "is at most 1", "0.9"),
-    ("variant: big", "variant: bigg", "run", "C013", 34, "unknown variant 'bigg'", "'big'"),
-    ("relative_to: base", "relative_to: bse", "run", "C013", 35, "'bse'", "'base'"),
-    ("relative_to: base", "relative_to: big", "run", "C009", 35, "compared with itself", ""),
-    ("relative_to: base", "relative_to: x/metrics.json", "run", "C007", 35, "does not exist", ""),
-    ("    budget_share: 0.1\n", "", "run", "C002", 37, "'budget_share' is missing", "0.1"),
-    ("budget_share: 0.1", "budget_share: 1.5", "run", "C004", 38, "at most 1", ""),
-    ("asil: B", "asil: A", "run", "C005", 37, "unknown ASIL 'A'", "B, C or D"),
-    ("asil: B", "metric: latency.cycles\n    asil: B", "run", "C009", 37, "either", ""),
-    ("asil: B", "metric: sram.peak_bytes\n    at_most: 1", "run", "C009", 37, "budget_share", ""),
-    ("targets:\n", "targets: &t\n  - latency\n", "run", "C003", 31, "must be a mapping", ""),
-    ("safety: rates.yaml", "safety: rats.yaml", "run", "C007", 22, "cannot read", ""),
-    ("safety: rates.yaml\n", "", "run", "C014", 36, "needs safety", ""),
-    ("accelerator: npu.yaml", "accelerator: run.yaml", "run", "C008", 6, "run.yaml -> ", ""),
-    ("accelerator: npu.yaml", "accelerator: rates.yaml", "run", "C015", None, "a safety file", ""),
-    ("accelerator: npu.yaml\n", "", "run", "C002", 1, "'accelerator' is missing", "simulate"),
-    ("schema: accelsim/run/v1\n", "", "run", "C015", 1, "'schema' is missing", "run/v1"),
-    ("accelsim/run/v1", "accelsim/run/v2", "run", "C015", 1, "unknown schema", "run/v1"),
-    ("accelerator: npu.yaml", "accelerator: 3", "run", "C003", 6, "must be a mapping", ""),
-    ("clock: 500 MHz", "clock: 500 MB", "npu", "C006", 3, "is a size, not a frequency", "MHz"),
-    ("technology: 45 nm", "technology: 28 nm", "npu", "C009", 4, "is for 45 nm", "45 nm"),
-    ("rows: 16", "rows: 16 PEs", "npu", "C003", 5, "whole number", ""),
-    ("overlap: full", "overlap: fulll", "npu", "C005", 5, "'fulll'", "'full'"),
-    ("softmax: 4", "softmx: 4", "npu", "C005", 6, "'softmx'", "'softmax'"),
-    ("size: 128 KiB", "size: 128 KB", "npu", "C006", 7, "unknown unit 'KB'", "ambiguous"),
-    ("alignment: 16", "alignment: 24", "npu", "C004", 7, "power of two", ""),
-    ("kind: LPDDR4", "kind: LPDDR44", "npu", "C005", 9, "'LPDDR44'", "'LPDDR4'"),
-    ("table: horowitz_45nm", "table: horowitz", "npu", "C005", 11, "energy table", "horowitz_45nm"),
-    ("scratchpad: secded", "scratchpad: secdec", "npu", "C005", 13, "'secdec'", "'secded'"),
-    ("scratchpad: secded", "array: parity", "npu", "C009", 13, "does not apply to array", "dmr"),
-    ("scratchpad: secded", "scratchpad: secded+secded", "npu", "C009", 13, "secded+secded", ""),
-    ("unit: FIT/Mbit", "unit: FIT", "rates", "C006", 2, "must be 'FIT/Mbit'", ""),
-    ("value: 0.5", "value: 1.5", "rates", "C004", 7, "at most 1", ""),
-    ("mark: E", "mark: X", "rates", "C005", 2, "unknown mark 'X'", ""),
+    ("mode: exposure", "mode: rate\n  rates: [1e-5, 1e-5]", "run", "C009", "rates: [1e-5, 1e-5]",
+     "twice", ""),
+    ("mode: exposure", "mode: rate\n  rates: [2]", "run", "C004", "rates: [2]", "less than 1", ""),
+    ("seed: 7", "seed: -7", "run", "C004", "seed: -7", "at least 0", ""),
+    ("name: small", "name: ../up", "run", "C004", "name: ../up", "cannot be a name", "folder"),
+    ("name: small", "simulate: false", "run", "C009", "mode: exposure", "simulate is false", ""),
+    ("  os:\n", "  base:\n", "run", "C013", "base:", "cannot be called 'base'", ""),
+    ("  os:\n", "  a/b:\n", "run", "C013", "a/b:", "cannot be called", ""),
+    ("dataflow: os", "dataflow: os, overlap: preload", "run", "C009",
+     "array: {dataflow: os, overlap: preload}",
+     "dataflow 'os' has no overlap 'preload' (in variant 'os')", "none, full, column"),
+    ("accelerator.array.rows", "accelerator.array.rowz", "run", "C001",
+     "accelerator.array.rowz: 64", "'rowz'", "'rows'"),
+    ("accelerator.array.rows", "acc.array.rows", "run", "C001", "acc.array.rows: 64",
+     "unknown key 'acc'", ""),
+    ("accelerator.array.cols",
+     "accelerator.array.cols: 32\n    accelerator: {array: {cols: 1}}\n    accelerator.array.skip_idle",
+     "run", "C011", "accelerator.array.cols: 32", "'accelerator.array.cols' is given twice", ""),
+    ("    accelerator.array.cols: 64", "    targets: []", "run", "C013", "targets: []", "'targets'",
+     ""),
+    ("latency.seconds", "latency.secs", "run", "C005", "- metric: latency.secs", "'latency.secs'",
+     "latency.seconds"),
+    ("latency.seconds", "bound.resource", "run", "C005", "- metric: bound.resource", "not a number",
+     ""),
+    ("latency.seconds", "sdc.p@much", "run", "C005", "- metric: sdc.p@much", "not a fault rate",
+     ""),
+    ("latency.seconds\n", "sdc.p@1e-05\n", "run", "C014", "- metric: sdc.p@1e-05",
+     "no fault rate 1e-05", ""),
+    ("at_most: 20 ms", "at_most: 20 MiB", "run", "C006", "at_most: 20 MiB", "is a size, not a time",
+     "20 ms"),
+    ("at_most: 20 ms", "at_most: 20 ms\n    between: [1, 2]", "run", "C009",
+     "- metric: latency.seconds", "at_most and between", "exactly one"),
+    ("    at_most: 20 ms\n", "", "run", "C009", "- metric: latency.seconds", "none of them", ""),
+    ("at_most: 20 ms", "between: [2, 1]", "run", "C009", "between: [2, 1]", "contains nothing", ""),
+    ("at_most: 20 ms", "between: [2]", "run", "C004", "between: [2]",
+     "1 items, must have at least 2", ""),
+    ("latency.seconds\n    at_most: 20 ms", "sdc.p\n    at_least: 90", "run", "C004",
+     "at_least: 90", "is at most 1", "0.9"),
+    ("variant: big", "variant: bigg", "run", "C013", "variant: bigg", "unknown variant 'bigg'",
+     "'big'"),
+    ("relative_to: base", "relative_to: bse", "run", "C013", "relative_to: bse", "'bse'", "'base'"),
+    ("relative_to: base", "relative_to: big", "run", "C009", "relative_to: big",
+     "compared with itself", ""),
+    ("relative_to: base", "relative_to: x/metrics.json", "run", "C007",
+     "relative_to: x/metrics.json", "does not exist", ""),
+    ("    budget_share: 0.1\n", "", "run", "C002", "- asil: B", "'budget_share' is missing", "0.1"),
+    ("budget_share: 0.1", "budget_share: 1.5", "run", "C004", "budget_share: 1.5", "at most 1", ""),
+    ("asil: B", "asil: A", "run", "C005", "- asil: A", "unknown ASIL 'A'", "B, C or D"),
+    ("asil: B", "metric: latency.cycles\n    asil: B", "run", "C009", "- metric: latency.cycles",
+     "either", ""),
+    ("asil: B", "metric: sram.peak_bytes\n    at_most: 1", "run", "C009",
+     "- metric: sram.peak_bytes", "budget_share", ""),
+    ("targets:\n", "targets: &t\n  - latency\n", "run", "C003", "- latency", "must be a mapping",
+     ""),
+    ("safety: rates.yaml", "safety: rats.yaml", "run", "C007", "safety: rats.yaml", "cannot read",
+     ""),
+    ("safety: rates.yaml\n", "", "run", "C014", "- asil: B", "needs safety", ""),
+    ("accelerator: npu.yaml", "accelerator: run.yaml", "run", "C008", "accelerator: run.yaml",
+     "run.yaml -> ", ""),
+    ("accelerator: npu.yaml", "accelerator: rates.yaml", "run", "C015", "", "a safety file", ""),
+    ("accelerator: npu.yaml\n", "", "run", "C002", "schema: accelsim/run/v1",
+     "'accelerator' is missing", "simulate"),
+    ("schema: accelsim/run/v1\n", "", "run", "C015", "name: small", "'schema' is missing",
+     "run/v1"),
+    ("accelsim/run/v1", "accelsim/run/v2", "run", "C015", "schema: accelsim/run/v2",
+     "unknown schema", "run/v1"),
+    ("accelerator: npu.yaml", "accelerator: 3", "run", "C003", "accelerator: 3",
+     "must be a mapping", ""),
+    ("clock: 500 MHz", "clock: 500 MB", "npu", "C006", "clock: 500 MB",
+     "is a size, not a frequency", "MHz"),
+    ("technology: 45 nm", "technology: 28 nm", "npu", "C009", "technology: 28 nm", "is for 45 nm",
+     "45 nm"),
+    ("rows: 16", "rows: 16 PEs", "npu", "C003", "array: {rows: 16 PEs, cols: 16, dataflow",
+     "whole number", ""),
+    ("overlap: full", "overlap: fulll", "npu", "C005", "array: {rows: 16, cols: 16, dataflow: ws",
+     "'fulll'", "'full'"),
+    ("softmax: 4", "softmx: 4", "npu", "C005", "vector: {lanes: 16, startup_cycles: 8, c",
+     "'softmx'", "'softmax'"),
+    ("size: 128 KiB", "size: 128 KB", "npu", "C006", "scratchpad: {size: 128 KB, alignment: 16",
+     "unknown unit 'KB'", "ambiguous"),
+    ("alignment: 16", "alignment: 24", "npu", "C004", "scratchpad: {size: 128 KiB, alignment: 2",
+     "power of two", ""),
+    ("kind: LPDDR4", "kind: LPDDR44", "npu", "C005", "dram: {kind: LPDDR44, bandwidth: 3.2 GB/",
+     "'LPDDR44'", "'LPDDR4'"),
+    ("table: horowitz_45nm", "table: horowitz", "npu", "C005",
+     "energy: {table: horowitz, leakage_mw_per", "energy table", "horowitz_45nm"),
+    ("scratchpad: secded", "scratchpad: secdec", "npu", "C005",
+     "protection: {scratchpad: secdec, dram: s", "'secdec'", "'secded'"),
+    ("scratchpad: secded", "array: parity", "npu", "C009",
+     "protection: {array: parity, dram: secded", "does not apply to array", "dmr"),
+    ("scratchpad: secded", "scratchpad: secded+secded", "npu", "C009",
+     "protection: {scratchpad: secded+secded, ", "secded+secded", ""),
+    ("unit: FIT/Mbit", "unit: FIT", "rates", "C006", "sram_soft: {value: 1000, unit: FIT, sour",
+     "must be 'FIT/Mbit'", ""),
+    ("value: 0.5", "value: 1.5", "rates", "C004", "safe_fraction_unmeasured: {value: 1.5, u",
+     "at most 1", ""),
+    ("mark: E", "mark: X", "rates", "C005", "sram_soft: {value: 1000, unit: FIT/Mbit,",
+     "unknown mark 'X'", ""),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=[f"{e[3]}-{e[5][:30]}" for e in EDITS])
-def test_one_mistake(study: Write, edit: tuple[str, str, str, str, int | None, str, str]) -> None:
+def test_one_mistake(study: Write, edit: tuple[str, str, str, str, str, str, str]) -> None:
     old, new, file, code, line, message, hint = edit
     found = mistakes_of(edited(study, old, new, f"{file}.yaml"))
     fitting = [m for m in found if m.code == code and message in m.message]
@@ -127,10 +173,12 @@ def test_one_mistake(study: Write, edit: tuple[str, str, str, str, int | None, s
     mistake = fitting[0]
     assert hint in mistake.hint
     assert mistake.location is not None
-    if line is not None:
+    if line:
         assert mistake.location.file.endswith(f"{file}.yaml")
-        assert mistake.location.line == line
-    assert len(found) <= 3, "one mistake must not cause a flood"
+        lines = Path(mistake.location.file).read_text().splitlines()
+        assert mistake.location.line is not None
+        assert line in lines[mistake.location.line - 1]
+    assert len(found) <= 5, "one mistake must not cause a flood"
 
 
 def test_all_mistakes_at_once_in_order(study: Write) -> None:
@@ -244,7 +292,7 @@ FREE_TEXT = {"name", "description", "source"}
 
 @given(data=st.data())
 @settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_broken_key_is_an_error_with_a_position(study: Write, data: st.DataObject) -> None:
     """Rename any key, or put nonsense in its place: an AccelsimError that says where."""
@@ -259,7 +307,10 @@ def test_any_broken_key_is_an_error_with_a_position(study: Write, data: st.DataO
     if how == "rename":  # a variant may have any name
         keys = [key for key in keys if key not in (("variants", "os"), ("variants", "big"))]
     where = data.draw(st.sampled_from(keys))
-    junk = data.draw(st.sampled_from([[[]], "\u2603 nonsense", {"a": {"b": 1}}, -1e300, [None]]))
+    nonsense = [[[]], "\u2603 nonsense", {"a": {"b": 1}}, [None]]
+    if where[-1] not in ("at_most", "at_least"):  # any number is a limit
+        nonsense.append(-1e300)
+    junk = data.draw(st.sampled_from(nonsense))
     broken = _broken(tree, where, how, junk)
     (path.parent / file).write_text(json.dumps(broken, indent=1), encoding="utf-8")
     for mistake in mistakes_of(path):

@@ -158,9 +158,10 @@ def test_figures_are_printed_with_units(page: Page) -> None:
         "Scratchpad peak 120 KiB of 128 KiB; at least 112 KiB (tick)",
         "Energy 46.1 µJ 19 µJ of it off-chip",
         "Upsets that change the answer 1.07 % [0.77 %, 1.37 %] at 95 %, n = 2,000",
-        "Costed as element-wise work, not modelled (base) /softmax (Softmax)",
+        "Costed as element-wise work, not modelled (base, wide) /softmax (Softmax)",
         "this network is not simulated on the accelerator",
         "Number format: float32",
+        "Undetected failures (PMHF) 1.1 FIT at most 1.372 FIT at 95 %",
         "not applicable",
     ):
         assert shown in page.prose

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
-from onnx_builders import info, model, node, one, save, weights
+from onnx_builders import info, model, node, one, onnx, save, weights
 
 from accelsim.errors import AccelsimError
 from accelsim.workload import read_onnx
@@ -215,6 +215,18 @@ def external(folder, location, content=None, **entries):
 def test_external_data_beside_the_model_is_read(tmp_path):
     path = external(tmp_path, "w.bin", "whole")
     assert read_onnx(path).macs == 4 * 36 * 27
+
+
+def test_large_external_data_is_checked_but_not_loaded(tmp_path):
+    proto = one("Gemm", [[1, 64]], {"w": weights(64, 32)})
+    path = tmp_path / "tiny.onnx"
+    (tmp_path / "deep").mkdir()
+    onnx.save(proto, path, save_as_external_data=True, location="deep/w.bin", size_threshold=0)
+    assert read_onnx(path).weight_bytes == 4 * 64 * 32
+    (tmp_path / "deep/w.bin").write_bytes(bytes(100))
+    (mistake,) = refused(path)
+    assert mistake.code == "W104"
+    assert "100" in mistake.message
 
 
 def test_external_data_never_leaves_the_folder(tmp_path):
