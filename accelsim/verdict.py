@@ -371,7 +371,8 @@ def _what_decides(estimate: _Estimate, low: float, high: float) -> str:
             distance = abs(limit - estimate.value)
             half = estimate.value - estimate.lower if limit < estimate.value else 0.0
             half = estimate.upper - estimate.value if limit > estimate.value else half
-            times = max(times, (half / distance) ** 2) if distance else math.inf
+            ratio = half / distance if distance else math.inf
+            times = max(times, ratio * ratio)  # a product overflows to infinity, a power raises
     if not times < _MOST_TIMES:
         return "inconclusive: the value is too close to the limit for any sample size to decide"
     if estimate.n is None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from ilp.facts import Choice, Facts
 from ilp.model import Model, Term
 
-
 _NARROW_SLOTS = 3
 """Possible steps per operator, on average, up to which the order hardly matters."""
 

@@ -50,7 +50,7 @@ _MIXED: dict[str, int | bool] = {"num_workers": 4, "interleave_search": True}
 # Measured: with narrow windows (modes dominate) the full relaxation closes in 0.2 s what the
 # default does not in 40 s; with wide windows (the order dominates) it is the other way round.
 _NARROW = (_Style(0.2, _RELAXED), _Style(0.3, _DEFAULT), _Style(0.5, _MIXED))
-_WIDE = (_Style(0.1, _DEFAULT), _Style(0.1, _RELAXED), _Style(0.4, _DEFAULT), _Style(0.4, _MIXED))
+_WIDE = (_Style(0.4, _DEFAULT), _Style(0.5, _MIXED), _Style(0.1, _RELAXED))
 
 
 def solve(model: Model, effort: float, seed: int) -> Solution:

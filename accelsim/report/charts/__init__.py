@@ -1,6 +1,6 @@
 """Charts of the HTML report: one file per subject, each a function from record data to Charts.
 
-A chart is laid out here and drawn by plotly.js in the reader's browser. Nothing is measured or
-derived: what a chart shows stands in the record; only points that no screen could tell apart are
-joined, and the caption says so.
+A chart is laid out here and drawn by plotly.js in the reader's browser. What it shows stands in the
+record: rows are summed and points that no screen could tell apart are joined (the caption says
+so), nothing else is computed.
 """

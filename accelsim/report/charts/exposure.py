@@ -60,7 +60,7 @@ def exposure_tensors(prefix: str, rows: Sequence[Row], limit: int = TENSORS) -> 
         slot[0] = max(slot[0], int(row["bits"]))
         slot[1] += int(row["bit_cycles"])
     top = sorted(sums.items(), key=lambda item: (-item[1][1], item[0]))[:limit][::-1]
-    labels = {key: f"{short(key[0], 34)}" for key, _ in top}
+    labels = {key: f"{short(key[0], 44)}" for key, _ in top}
     groups = sorted({key[1] for key, _ in top})
     data = [
         {

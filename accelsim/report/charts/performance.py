@@ -189,7 +189,10 @@ def shares(
                     f"{parts[name]:.3g} {unit} ({_share(parts[name], total)})" for name in names
                 ],
                 "textposition": "auto",
-                "marker": {"color": [colour(name, i) for i, name in enumerate(names)]},
+                "marker": {
+                    "color": [colour(name, i) for i, name in enumerate(names)],
+                    "pattern": {"shape": ["/" if "protection" in name else "" for name in names]},
+                },
                 "hovertemplate": f"%{{y}}: %{{x:.5g}} {unit}<extra></extra>",
             }
         ],
@@ -225,8 +228,9 @@ def roofline(prefix: str, curve: Mapping[str, Any]) -> Chart:
         ),
     }
     caption = (
-        "A dot is a layer. Under the slope DRAM bandwidth is the limit, under the flat roof the"
-        " array; a dot far below both loses time to latency, small tiles or an ill-fitting shape."
+        "A dot is a layer, its speed taken over its whole span. Under the slope DRAM bandwidth is"
+        " the limit, under the flat roof the array; a dot far below both loses time to latency,"
+        " small tiles or an ill-fitting shape."
     )
     resident = len(curve["points"]) - len(points)
     if resident:

@@ -19,6 +19,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 
 RESOURCES: dict[str, str] = {
     "array": BLUE,
+    "compute": BLUE,
     "vector": GREEN,
     "dma": SKY,
     "dram": ORANGE,
@@ -73,7 +74,7 @@ def short(name: object, width: int = 30) -> str:
 
 def colour(name: str, fallback: int = 0) -> str:
     """Colour of a resource or component; unknown ones take the palette in turn."""
-    word = name.replace("_", ".").replace("-", ".").split(".")[0]
+    word = name.replace("_", ".").replace(" ", ".").split(".")[0]
     return RESOURCES.get(word, CYCLE[fallback % len(CYCLE)])
 
 

@@ -69,6 +69,8 @@ class Note:
     lines: tuple[str, ...]
     tone: str = ""
     """Empty, ``warn``."""
+    numbered: bool = False
+    """Number the lines, for reference."""
     kind: ClassVar[str] = "note"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ def section(prefix: str, campaign: Row | None) -> Section | None:
 
 def _campaign_facts(campaign: Row) -> Facts:
     facts = [
-        ("Network", str(campaign["model"])),
+        ("Network", re.split(r"[/\\]", str(campaign["model"]))[-1]),
         ("Number format", str(campaign["format"])),
         ("Evaluation images", number(campaign["images"])),
         ("Accuracy without faults", number(campaign["accuracy_fault_free"], "%")),
@@ -74,7 +75,7 @@ def estimate(value: Row) -> str:
     """``0.83 % [0.71 %, 0.97 %] at 95 %, n = 4,000``."""
     at = f" at {100 * value['confidence']:g} %" if value.get("confidence") is not None else ""
     size = f", n = {value['n']:,}" if value.get("n") is not None else ""
-    low, high = number(value["lower"], "%"), number(value["upper"], "%")
+    low, high = number(value["lower"], "%", 3), number(value["upper"], "%", 3)
     return f"{number(value['mean'], '%')} [{low}, {high}]{at}{size}"
 
 

@@ -7,7 +7,17 @@ from typing import Any
 
 from accelsim.metrics import Metric
 from accelsim.report.charts import fmeda as charts
-from accelsim.report.page.blocks import Block, Cell, Charts, Section, Table, columns, num, word
+from accelsim.report.page.blocks import (
+    Block,
+    Cell,
+    Charts,
+    Note,
+    Section,
+    Table,
+    columns,
+    num,
+    word,
+)
 from accelsim.report.page.wording import number
 
 Row = Mapping[str, Any]
@@ -44,7 +54,8 @@ def section(prefix: str, fmeda: Row | None, figures: Mapping[str, Metric]) -> Se
     ]
     blocks: list[Block] = [_asil_table(metrics, figures)]
     blocks += [Charts((chart,)) for chart in drawn if chart is not None]
-    blocks.append(_fmeda_table(rows))
+    sources = tuple(dict.fromkeys(str(r["source"]) for r in rows))
+    blocks += [_fmeda_table(rows, sources), Note("Sources", sources, numbered=True)]
     return Section(
         f"{prefix}-sec-fmeda",
         "FMEDA",
@@ -82,14 +93,14 @@ def _asil_table(metrics: Row, figures: Mapping[str, Metric]) -> Table:
         f"{bound} The limits are those of the whole item (ISO 26262-5, recalled: the standard is"
         " not public); an accelerator gets a share of the PMHF budget, which the verdicts apply."
     )
-    return Table("Metrics", head, tuple(rows), caption)
+    return Table("ISO 26262 metrics", head, tuple(rows), caption)
 
 
 def _bound(value: float | None, unit: str) -> Cell:
     return word("not applicable") if value is None else num(value, number(value, unit, 5))
 
 
-def _fmeda_table(rows: Sequence[Row]) -> Table:
+def _fmeda_table(rows: Sequence[Row], sources: tuple[str, ...]) -> Table:
     head = columns(
         "Block", "Element", "Class", "#Bits", ("#Base FIT", "raw rate"),
         ("#Exposure", "share of bit-time that matters"),
@@ -97,7 +108,7 @@ def _fmeda_table(rows: Sequence[Row]) -> Table:
         ("#P point", "its point estimate"), "Evidence", "Mechanism",
         ("Guards", "for a mechanism's own faults: the block it protects"), "#Coverage",
         "#Safe", "#Single point", "#Residual", "#Latent", "#Detected", "#Stops the system",
-        "Source",
+        ("Source", "number in the list below the table"),
     )  # fmt: skip
     fits = (
         "safe_fit", "single_point_fit", "residual_fit", "latent_fit", "detected_fit",
@@ -118,7 +129,7 @@ def _fmeda_table(rows: Sequence[Row]) -> Table:
             Cell(str(r.get("partner") or "")),
             num(r["coverage"], number(r["coverage"], "%")),
             *(num(r[key], number(r[key])) for key in fits),
-            word(r["source"]),
+            word(f"[{sources.index(str(r['source'])) + 1}]"),
         )
         for r in rows
     )

@@ -49,8 +49,8 @@ REMARKS = ("fallbacks", "notes", "assumptions")
 
 def provenance_section(record: RunRecord) -> Section:
     """Versions, seeds, fallbacks, notes, assumptions and the resolved configuration."""
-    facts = [("Configuration SHA-256", record.sha256)]
-    facts += [(_title(key), _plain(value)) for key, value in sorted(record.provenance.items())]
+    facts = [("configuration SHA-256", record.sha256)]
+    facts += [(key, _plain(value)) for key, value in sorted(record.provenance.items())]
     blocks: list[Block] = [Facts("Made with", tuple(facts))]
     blocks.append(_table(record))
     blocks += _remarks(record)

@@ -77,7 +77,11 @@ def _card(v: Verdict) -> Card:
         numbers.append(("Judged bound", number(v.bound, unit, 6)))
     numbers.append(("Required", limit))
     title = v.name if v.metric in v.name else f"{v.name}: {v.metric}"
-    return Card(v.outcome.value, title, v.variant, tuple(numbers), v.detail, v.location)
+    return Card(v.outcome.value, title, v.variant, tuple(numbers), _sentence(v.detail), v.location)
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def key_figures(variant: VariantRecord) -> Section | None:

@@ -50,7 +50,8 @@ def metric_interval(name: str, metric: Metric) -> str:
     if metric.lower is None and metric.upper is None:
         return ""
     unit = unit_of(name, metric.unit)
-    low, high = number(metric.lower, unit, 5), number(metric.upper, unit, 5)
+    digits = 5 if name.startswith("asil.") else 3
+    low, high = number(metric.lower, unit, digits), number(metric.upper, unit, digits)
     at = f" at {100 * metric.confidence:g} %" if metric.confidence is not None else ""
     size = f", n = {metric.n:,}" if metric.n is not None else ""
     if metric.lower is None:

@@ -79,7 +79,7 @@ EDITS = [
     ("accelerator.array.rows", "acc.array.rows", "run", "C001", "acc.array.rows: 64",
      "unknown key 'acc'", ""),
     ("accelerator.array.cols",
-     "accelerator.array.cols: 32\n    accelerator: {array: {cols: 1}}\n    accelerator.array.skip_idle",
+     "accelerator.array.cols: 32\n    accelerator: {array: {cols: 1}}\n    faults.count",
      "run", "C011", "accelerator.array.cols: 32", "'accelerator.array.cols' is given twice", ""),
     ("    accelerator.array.cols: 64", "    targets: []", "run", "C013", "targets: []", "'targets'",
      ""),

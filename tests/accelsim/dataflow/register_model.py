@@ -99,15 +99,17 @@ def run_ws(
                 w_in[0, column] = w[tile][rows - 1 - port[column], column]
             first = 0 if overlap == "column" else row_of
             shifts |= (cycle - start - col_of >= first) & (cycle - start - col_of < rows)
-            swaps |= cycle - start - late - rows == row_of + col_of
-        used = weight if overlap == "preload" else np.where(swaps, shadow, weight)
+            swaps |= cycle - start - rows == row_of + col_of
+        taken = weight if overlap == "preload" else np.where(swaps, shadow, weight)
+        # The MAC sees the shadow in the cycle of the swap; one cycle later it is in the register.
+        used = weight if registered else taken
         x = a_reg if registered else a_in
         above = np.concatenate([np.zeros((1, cols), np.int64), psum[:-1]], axis=0)
         psum = above + x * used
         if overlap == "preload":
             weight = np.where(shifts, w_in, weight)
         else:
-            weight = used
+            weight = taken
             shadow = np.where(shifts, w_in, shadow)
         a_reg = a_in
     return out, seen + 1

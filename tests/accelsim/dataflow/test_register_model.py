@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from register_model import run_os, run_ws
 
 from accelsim.dataflow import gemm_cycles
 from accelsim.dataflow import output_stationary as os_flow
 from accelsim.dataflow import weight_stationary as ws_flow
-
-sys.path.insert(0, str(Path(__file__).parent))
-from register_model import run_os, run_ws  # noqa: E402
 
 small = st.integers(1, 5)
 
@@ -28,7 +23,9 @@ def _tiles(seed: int, count: int, left: tuple[int, int], right: tuple[int, int])
 
 
 @pytest.mark.parametrize("overlap", ["full", "column"])
-@given(rows=small, cols=small, k=st.integers(1, 9), tiles=st.integers(1, 3), seed=st.integers(0, 99))
+@given(
+    rows=small, cols=small, k=st.integers(1, 9), tiles=st.integers(1, 3), seed=st.integers(0, 99)
+)
 @settings(max_examples=40, deadline=None)
 def test_os_sequence_is_correct_at_its_period_and_not_below(overlap, rows, cols, k, tiles, seed):
     a, b = _tiles(seed, tiles, (rows, k), (k, cols))
@@ -43,7 +40,9 @@ def test_os_sequence_is_correct_at_its_period_and_not_below(overlap, rows, cols,
 
 
 @pytest.mark.parametrize("overlap", ["preload", "full", "column"])
-@given(rows=small, cols=small, m=st.integers(1, 9), tiles=st.integers(1, 3), seed=st.integers(0, 99))
+@given(
+    rows=small, cols=small, m=st.integers(1, 9), tiles=st.integers(1, 3), seed=st.integers(0, 99)
+)
 @settings(max_examples=40, deadline=None)
 def test_ws_sequence_is_correct_at_its_period_and_not_below(overlap, rows, cols, m, tiles, seed):
     a, w = _tiles(seed, tiles, (m, rows), (rows, cols))
@@ -57,7 +56,9 @@ def test_ws_sequence_is_correct_at_its_period_and_not_below(overlap, rows, cols,
         assert not all(np.array_equal(x, y) for x, y in zip(out, products, strict=True))
 
 
-@given(rows=small, cols=small, k=st.integers(1, 9), tiles=st.integers(1, 3), seed=st.integers(0, 99))
+@given(
+    rows=small, cols=small, k=st.integers(1, 9), tiles=st.integers(1, 3), seed=st.integers(0, 99)
+)
 @settings(max_examples=30, deadline=None)
 def test_registered_operands_cost_one_cycle_per_sequence(rows, cols, k, tiles, seed):
     a, b = _tiles(seed, tiles, (rows, k), (k, cols))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from fractions import Fraction
 
@@ -14,6 +15,9 @@ from accelsim.arch.parts import (
     SystolicArray,
     VectorUnit,
 )
+from accelsim.lower import plan_traffic
+from accelsim.mapping import candidates
+from accelsim.plan import MemoryPlan, Step
 from accelsim.workload.graph import Gemm, Op, OpKind, Role, Tensor, Window, Workload
 
 
@@ -128,3 +132,86 @@ def resnet20() -> Workload:
     )
     parts.append((op, fc))
     return workload_of("resnet20", image(3, 32), parts)
+
+
+REGION = 1 << 20
+"""Spacing of addresses in :func:`random_plan`: larger than any sample tensor or workspace."""
+
+
+def random_plan(workload: Workload, accelerator: Accelerator, seed: int) -> MemoryPlan:
+    """A correct plan drawn at random: any candidate per operator, tensors kept or reloaded.
+
+    Every tensor and every workspace has a region of its own, so that only lifetimes, not
+    placement, are at stake; the scratchpad of the plan is therefore large.
+    """
+    rng = random.Random(seed)
+    places = {name: REGION * (2 + i) for i, name in enumerate(workload.tensors)}
+    in_dram = set(workload.inputs)
+    kept: set[str] = set()
+    steps = []
+    for index, op in enumerate(workload.ops):
+        while True:
+            candidate = rng.choice(candidates(op, workload, accelerator))
+            missing = [name for name in op.inputs if name not in kept]
+            if all(name in in_dram for name in missing):
+                break
+        loads = tuple(n for n in missing if n not in candidate.streamed)
+        resident = [n for n in (*op.inputs, op.output) if n not in candidate.streamed]
+        streamed = {n for n in op.inputs if n in candidate.streamed} - in_dram
+        if streamed:  # a kept tensor without a DRAM copy cannot stream: use what is resident
+            pools = candidates(op, workload, accelerator)
+            candidate = next(c for c in pools if not c.streamed & set(op.inputs))
+            loads = tuple(missing)
+            resident = [n for n in (*op.inputs, op.output) if n not in candidate.streamed]
+        # What stays for later keeps its bytes during this step too.
+        kept |= set(resident)
+        stores = []
+        if op.output in candidate.streamed:
+            in_dram.add(op.output)
+        elif rng.random() < 0.5 or op.output in workload.outputs:
+            stores.append(op.output)
+            in_dram.add(op.output)
+        addresses = {name: places[name] for name in workload.tensors if name in kept}
+        steps.append(
+            Step(op.name, candidate, loads, tuple(stores), addresses, REGION * (index % 2))
+        )
+        for name in [n for n in workload.tensors if n in kept and n in in_dram]:
+            if rng.random() < 0.5:
+                kept.discard(name)
+    plan = MemoryPlan(tuple(steps), 0, 0, 0, 0, 0, 0, "latency", False, "feasible", "random")
+    return replace(plan, traffic_bytes=sum(plan_traffic(workload, plan)))
+
+
+def random_network(seed: int) -> Workload:
+    """A few random convolutions with a residual addition, a pool and a product at the end."""
+    rng = random.Random(seed)
+    channels, size = rng.choice([3, 8, 17]), rng.choice([7, 9, 12])
+    source = image(channels, size)
+    width = rng.choice([8, 20, 33])
+    kernel, stride = rng.choice([1, 3, 5]), rng.choice([1, 2])
+    dilation = rng.choice([1, 2]) if size > kernel * 2 else 1
+    parts = [conv_op("c0", "x", "t0", channels, size, width, kernel, stride, dilation=dilation)]
+    assert parts[0][0].window is not None
+    size = parts[0][0].window.out_height
+    groups = rng.choice([1, width])
+    parts.append(conv_op("c1", "t0", "t1", width, size, width, 3, 1, groups))
+    parts.append(add_op("add", "t0", "t1", "t2", (1, width, size, size)))
+    window = Window(1, width, size, size, width, size, size, 3, 3, pads=(1, 1, 1, 1))
+    pooled = Tensor("t3", (1, width, size, size), "int8", Role.ACTIVATION)
+    pool = Op("pool", OpKind.MAX_POOL, ("t2",), "t3", window=window, vector_ops=9 * pooled.elements)
+    parts.append((pool, [pooled]))
+    constant = Tensor("scale", (width,), "int8", Role.WEIGHT)
+    scaled = Tensor("t4", (1, width, size, size), "int8", Role.ACTIVATION)
+    scale = Op("mul", OpKind.MUL, ("t3",), "t4", "scale", vector_ops=scaled.elements)
+    parts.append((scale, [constant, scaled]))
+    product = Tensor("t5", (width, width), "int8", Role.ACTIVATION)
+    gemm = Gemm(width, size * size, width)
+    parts.append(
+        (
+            Op("qk", OpKind.MATMUL, ("t4", "t2"), "t5", gemm=gemm, vector_ops=width * width),
+            [product],
+        )
+    )
+    final = Tensor("y", (width, width), "int8", Role.OUTPUT)
+    parts.append((Op("soft", OpKind.SOFTMAX, ("t5",), "y", vector_ops=4 * width * width), [final]))
+    return workload_of(f"random{seed}", source, parts)

@@ -1,0 +1,130 @@
+"""explain, schema, init, and the configs that ship."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from accelsim.arch.protection import PROTECTIONS
+from accelsim.config.explain import ERROR_CODES, EXIT_CODES, FAMILIES, config_keys, explain
+from accelsim.config.init import render_init, write_init
+from accelsim.config.load import load_study
+from accelsim.config.schema import json_schema
+from accelsim.config.yamlpos import read_file
+from accelsim.errors import AccelsimError
+from accelsim.metrics import KNOWN
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_everything_can_be_explained() -> None:
+    for name in [*KNOWN, *config_keys(), *EXIT_CODES, *PROTECTIONS, *ERROR_CODES, *FAMILIES]:
+        assert name in explain(name)
+
+
+def test_explanations_say_what_one_needs() -> None:
+    assert "[cycles]" in explain("latency.cycles")
+    assert "at the fault rate 1e-05" in explain("sdc.p@1e-05")
+    assert "one of: ws, os, is" in explain("accelerator.array.dataflow")
+    assert "default: 2000" in explain("faults.count")
+    assert "accelerator.array.rows" in explain("rows")
+    assert "required" in explain("workload.model")
+    assert "infeasible" in explain("exit code 3")
+    assert "secded+self_test" in explain("secded+self_test")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("latency.cycle", "latency.cycles"), ("secdad", "secded"), ("zzzzzz", "a metric"), ("", "a")],
+)
+def test_unknown_names_get_a_suggestion(name: str, hint: str) -> None:
+    with pytest.raises(AccelsimError) as caught:
+        explain(name)
+    assert hint in caught.value.mistakes[0].hint
+
+
+def test_every_config_key_is_described() -> None:
+    for key, (info, _) in config_keys().items():
+        assert info.description, key
+
+
+def test_codes_in_the_sources_are_listed() -> None:
+    """The table of codes and the code agree."""
+    import re
+
+    sources = [*(ROOT / "accelsim" / "config").glob("*.py"), ROOT / "accelsim" / "verdict.py"]
+    used = {c for f in sources for c in re.findall(r'"([CV]\d{3})"', f.read_text("utf-8"))}
+    assert used == set(ERROR_CODES)
+
+
+def test_json_schema_describes_the_files() -> None:
+    schema = json_schema()
+    run = schema["$defs"]["RunPart"]["properties"]
+    assert run["schema"] == {"const": "accelsim/run/v1", "title": "Schema"}
+    assert run["accelerator"]["anyOf"][0]["type"] == "string"
+    array = schema["$defs"]["ArrayPart"]["properties"]
+    assert array["rows"]["unit"] == "PEs"
+    assert array["dataflow"]["enum"] == ["ws", "os", "is"]
+    assert schema["$defs"]["ArrayPart"]["additionalProperties"] is False
+    assert len(schema["oneOf"]) == 3
+
+
+def test_init_writes_a_study_that_loads(tmp_path: Path) -> None:
+    folder = tmp_path / "my study"
+    written = write_init(folder)
+    assert sorted(path.name for path in written) == sorted(
+        ["run.yaml", "accelerator.yaml", "safety.yaml", "network.onnx", "images.npz"]
+    )
+    study = load_study(folder / "run.yaml")
+    assert study.name == "my-study"
+    assert list(study.variants) == ["wide_array", "unprotected"]
+    assert all(name in render_init(folder) for name in ("run.yaml", "accelerator.yaml"))
+
+
+def test_init_is_deterministic_and_never_overwrites(tmp_path: Path) -> None:
+    first, second = tmp_path / "a" / "x", tmp_path / "b" / "x"
+    pairs = zip(write_init(first), write_init(second), strict=True)
+    assert all(one.read_bytes() == two.read_bytes() for one, two in pairs)
+    (first / "run.yaml").unlink()
+    with pytest.raises(AccelsimError) as caught:
+        write_init(first)
+    assert len(caught.value.mistakes) == 4
+    assert not (first / "run.yaml").exists()
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with pytest.raises(AccelsimError):
+        write_init(blocked)
+
+
+def test_the_init_network_is_a_real_int8_network() -> None:
+    import onnx
+    import onnxruntime
+
+    from accelsim.config.init_network import images_npz, network_onnx
+
+    model = onnx.load_from_string(network_onnx())
+    assert (model.ir_version, model.opset_import[0].version) == (10, 17)
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds.count("Conv") == 3
+    assert kinds.count("QuantizeLinear") == 7
+    data = np.load(io.BytesIO(images_npz()), allow_pickle=False)
+    images, labels = data["images"], data["labels"]
+    assert images.shape == (96, 3, 16, 16)
+    assert images.dtype == np.uint8
+    assert np.bincount(labels, minlength=4).min() >= 10, "every class occurs"
+    session = onnxruntime.InferenceSession(network_onnx(), providers=["CPUExecutionProvider"])
+    values = ((images / np.float32(255) - np.float32(0.5)) / np.float32(0.25)).astype(np.float32)
+    single = [session.run(None, {"image": v[None]})[0].argmax() for v in values]
+    assert single == labels.tolist()
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "configs" / "runs").glob("*.yaml")), ids=str)
+def test_shipped_runs_load(file: Path) -> None:
+    if not (ROOT / "configs" / "models" / "resnet20_cifar10_int8.onnx").exists():
+        pytest.skip("the shipped networks are not built")
+    study = load_study(file)
+    assert study.targets
+    assert read_file(str(file)).entries["schema"].node.value == "accelsim/run/v1"
