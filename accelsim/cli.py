@@ -36,13 +36,20 @@ app = typer.Typer(
 Config = Annotated[Path, typer.Argument(help="run config (YAML, schema accelsim/run/v1)")]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="override a config key, e.g. mapping.objective=energy"),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="override a config key, e.g. mapping.objective=energy"
+    ),
 ]
 Seed = Annotated[int | None, typer.Option(help="seed of every fault campaign")]
-Jobs = Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="worker processes [default: all cores]")]
+Jobs = Annotated[
+    int | None, typer.Option("-j", "--jobs", min=1, help="worker processes [default: all cores]")
+]
 Exact = Annotated[
     bool,
-    typer.Option("--exact-events", help="step every tile event (this version has no shortcut, so it always does)"),
+    typer.Option(
+        "--exact-events",
+        help="step every tile event (this version has no shortcut, so it always does)",
+    ),
 ]
 
 
@@ -84,7 +91,9 @@ def run(
         Path | None, typer.Option("-o", "--output", help="run folder [default: reports/<name>]")
     ] = None,
     jobs: Jobs = None,
-    json: Annotated[bool, typer.Option("--json", help="print metrics.json instead of the summary")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="print metrics.json instead of the summary")
+    ] = False,
     exact_events: Exact = False,
 ) -> None:
     """Simulate, plan, inject, judge; write the run folder."""
@@ -114,10 +123,15 @@ def _print_summary(record: object) -> None:
 
 @app.command()
 def check(
-    inputs: Annotated[list[Path], typer.Argument(help="run configs and/or run folders", metavar="CONFIG|RUN_DIR...")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(help="run configs and/or run folders", metavar="CONFIG|RUN_DIR..."),
+    ],
     sets: Sets = None,
     seed: Seed = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="keep the run folder(s) here")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="keep the run folder(s) here")
+    ] = None,
     jobs: Jobs = None,
     junit: Annotated[Path | None, typer.Option(help="write a JUnit file")] = None,
     sarif: Annotated[Path | None, typer.Option(help="write a SARIF file")] = None,
@@ -147,7 +161,12 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise AccelsimError(
-            Mistake("U003", f"cannot write: {error.strerror}", "choose another path", Location(str(path)))
+            Mistake(
+                "U003",
+                f"cannot write: {error.strerror}",
+                "choose another path",
+                Location(str(path)),
+            )
         ) from None
 
 
@@ -181,7 +200,9 @@ def schema() -> None:
 
 @app.command()
 def explain(
-    name: Annotated[str, typer.Argument(help="a metric, config key, protection, error or exit code")],
+    name: Annotated[
+        str, typer.Argument(help="a metric, config key, protection, error or exit code")
+    ],
 ) -> None:
     """Say what a name means, with unit, default and source."""
     from accelsim.config.explain import explain as explain_name

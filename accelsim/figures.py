@@ -180,7 +180,10 @@ def chart_data(done: Simulated) -> dict[str, Any]:
         "roofline": roofline(done),
         "busy": busy_cycles(done.trace),
         "energy": energy_parts(done.energy),
-        "area": {**done.area.blocks, **{f"{k} protection": v for k, v in done.area.protection.items() if v}},
+        "area": {
+            **done.area.blocks,
+            **{f"{k} protection": v for k, v in done.area.protection.items() if v},
+        },
         "bounds": dict(done.bounds_cycles),
     }
 
@@ -196,5 +199,3 @@ def accumulator_bytes_used(done: Simulated) -> int:
         (v.address + v.bytes for v in done.trace.graph.values if v.structure == "accumulators"),
         default=0,
     )
-
-

@@ -37,7 +37,6 @@ from accelsim.verdict import Verdict, exit_code, judge
 from accelsim.workload.graph import Workload
 
 
-
 @dataclass(frozen=True)
 class Run:
     """A finished run: the record, and the traces of the simulated variants."""
@@ -268,4 +267,3 @@ def describe(config: RunConfig, workload: Workload, done: Simulated | None) -> d
         "confidence": config.faults.confidence if config.faults else None,
         "notes": notes,
     }
-

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -64,12 +65,17 @@ def load_model(path: str | Path) -> Any:
     return model
 
 
-def open_session(model: Any, name: str = "network") -> Any:
-    """A single-threaded CPU session of ``model``; AccelsimError (F502) when the runtime refuses."""
+def open_session(model: Any, name: str = "network", optimised: Path | None = None) -> Any:
+    """A single-threaded CPU session of ``model``; AccelsimError (F502) when the runtime refuses.
+
+    The graph that the runtime really executes is written to ``optimised``, where given.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if optimised is not None:
+        options.optimized_model_filepath = str(optimised)
     try:
         return ort.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
@@ -80,6 +86,15 @@ def open_session(model: Any, name: str = "network") -> Any:
         raise AccelsimError(
             Mistake("F502", f"ONNX Runtime refuses the network: {first}", hint, Location(name))
         ) from error
+
+
+def executed_nodes(model: Any, name: str = "network") -> tuple[tuple[str, str], ...]:
+    """(operator, node name) of the graph that the runtime makes of ``model`` on this machine."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "optimised.onnx"
+        open_session(model, name, file)
+        nodes = onnx.load(str(file), load_external_data=False).graph.node
+    return tuple((node.op_type, node.name) for node in nodes)
 
 
 @dataclass(frozen=True)

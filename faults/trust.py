@@ -15,6 +15,7 @@ import numpy as np
 from accelsim.errors import AccelsimError, Location, Mistake
 from faults.data import EvalSet
 from faults.fault_free import FaultFree
+from faults.graph import executed_nodes, open_session
 from faults.integer import layer_sums, requantise
 from faults.layers import IntLayer
 from faults.network import Network, bits_of
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
 
 CHECK_IMAGES = 8
 """Images on which layers and cuts are compared with the whole model at the start."""
+CHECK_IMAGES_MIXED = 64
+"""The same for a network that the runtime does not execute in integers throughout."""
+
+_FLOAT_PRODUCTS = ("Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul", "FusedMatMul")
+_MOVES = frozenset(
+    ("Transpose", "Flatten", "Reshape", "Slice", "Pad", "Concat", "Squeeze", "Unsqueeze", "MaxPool",
+     "Identity", "NhwcMaxPool", "QuantizeLinear", "DequantizeLinear", "QGemm", "MatMulInteger",
+     "ConvInteger", "ReorderInput", "ReorderOutput", "Split", "Gather")
+)  # fmt: skip
+"""Operators that compute in integers or only move values (beside those called QLinear...)."""
 
 
 @dataclass(frozen=True)
@@ -39,51 +50,80 @@ class Trust:
 
 
 def establish_trust(network: Network, data: EvalSet, cuts: Iterable[str]) -> Trust:
-    """Compare every quantised layer with its integer reference, and the class scores from every
-    cut in ``cuts`` with the whole model's, bit for bit on the first images of ``data``."""
-    ids = np.arange(min(CHECK_IMAGES, len(data)))
-    sample = EvalSet(data.images[ids], data.labels[ids])
+    """Compare, on the first images of ``data`` and bit for bit with the whole model, every
+    quantised layer's integer reference and the resumed run from every cut in ``cuts``.
+
+    A layer that the runtime executes in floating point is not trusted even where values agree.
+    """
+    if not network.layers:
+        return Trust(
+            frozenset(), frozenset(), "no 8-bit layers: every fault runs the whole network"
+        )
+    executed = executed_nodes(network.graph.model, network.name)
+    count = CHECK_IMAGES if _all_integer(executed) else CHECK_IMAGES_MIXED
+    sample = EvalSet(data.images[:count], data.labels[:count])
+    whole = _whole_tensors(network, sample)
+    floats = [name for kind, name in executed if kind in _FLOAT_PRODUCTS]
+    wrong = [la for la in network.layers if la.name in floats or not _equals(la, whole)]
+    if len(floats) > sum(la.name in floats for la in network.layers):
+        wrong = list(network.layers)  # a float product of unknown origin: no layer is certain
+    good = [la for la in network.layers if la not in wrong]
+    wanted = [c for c in sorted(set(cuts), key=network.place) if network.is_cut(c)]
     free = FaultFree(network, sample)
-    good: list[str] = []
-    wrong: list[str] = []
-    outputs = 0
-    for layer in network.layers:
-        expected = free.all(layer.output)
-        made = requantise(layer, layer_sums(layer, free.all(layer.source))).reshape(expected.shape)
-        outputs += made.size
-        (wrong if (made != expected).any() else good).append(layer.output)
-        free.release()
-    whole = network.run(sample.images)
-    exact = [
-        cut
-        for cut in sorted(set(cuts), key=network.place)
-        if network.is_cut(cut) and _resumes(network, cut, free, ids, whole)
-    ]
-    total = len(network.layers)
+    exact = [cut for cut in wanted if _resumes(network, cut, free, whole)]
+    outputs = sum(whole[la.output].size for la in network.layers)
     report = (
-        f"{len(good)} of {total} quantised layers equal the integer reference "
-        f"({len(ids)} images, {outputs} outputs); {len(exact)} of {len(set(cuts))} cuts "
-        "resume bit for bit"
+        f"{len(good)} of {len(network.layers)} quantised layers equal the integer reference "
+        f"({len(sample)} images, {outputs} outputs); {len(exact)} of {len(wanted)} cuts resume "
+        "bit for bit"
     )
-    if wrong:
-        report += "; not trusted, faults there run the whole network: " + ", ".join(wrong)
-    return Trust(frozenset(good), frozenset(exact), report)
+    doubtful = sorted({*(la.output for la in wrong), *(set(wanted) - set(exact))})
+    if doubtful:
+        report += "; not trusted, faults there run the whole network: " + ", ".join(doubtful)
+    return Trust(frozenset(la.output for la in good), frozenset(exact), report)
+
+
+def _all_integer(executed: Iterable[tuple[str, str]]) -> bool:
+    return all(kind in _MOVES or kind.startswith("QLinear") for kind, _ in executed)
+
+
+def _whole_tensors(network: Network, sample: EvalSet) -> dict[str, NDArray[Any]]:
+    """Input, all quantised tensors, and class scores, as one run of the whole model gives them."""
+    names = [t for t in network.graph.quantised if t in network.info]
+    nodes = range(len(network.graph.nodes))
+    model = network.graph.build(nodes, {network.input: None}, names)
+    values = open_session(model, network.name).run(names, {network.input: sample.images})
+    return {
+        network.input: sample.images,
+        **dict(zip(names, values, strict=True)),
+        network.output: network.run(sample.images),
+    }
+
+
+def _equals(layer: IntLayer, whole: Mapping[str, NDArray[Any]]) -> bool:
+    expected = whole[layer.output]
+    made = requantise(layer, layer_sums(layer, whole[layer.source]))
+    return bool((made.reshape(expected.shape) == expected).all())
 
 
 def _resumes(
-    network: Network, cut: str, free: FaultFree, ids: NDArray[np.int64], whole: NDArray[Any]
+    network: Network, cut: str, free: FaultFree, whole: Mapping[str, NDArray[Any]]
 ) -> bool:
-    """Whether the unchanged tensor leads to the whole model's scores, through every boundary."""
+    """Whether the tensor at ``cut`` is the whole model's, and leads through every boundary to the
+    whole model's tensors and scores."""
     here, values = cut, free.all(cut)
+    everyone = np.arange(len(values))
+    if (values != whole[cut]).any():
+        return False
     while here != network.output:
         goal = network.next_cut(here)
         part = network.segment(here, goal)
-        feeds = {s: free.rows(s, ids) for s in part.sides}
+        feeds = {s: free.rows(s, everyone) for s in part.sides}
         values = network.run_session(part.session, {here: values, **feeds}, goal)
-        if goal != network.output and (values != free.all(goal)).any():
+        if (bits_of(values) != bits_of(whole[goal])).any():
             return False
         here = goal
-    return bool((bits_of(values) == bits_of(whole)).all())
+    return True
 
 
 class Sites:
@@ -158,6 +198,9 @@ class Sites:
             why = (
                 "no quantised layer makes it" if layer is None else "its arithmetic is not trusted"
             )
-            hint = "accumulators exist in 8-bit QDQ layers that equal the integer reference"
+            hint = (
+                "accumulators exist in QDQ layers that run in integers: quantise weights to int8 "
+                "and activations to uint8"
+            )
             return Mistake("F505", f"no accumulator '{target.tensor}': {why}", hint, where)
         return Population(int(np.prod(layer.out_shape)), 32)

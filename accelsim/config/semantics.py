@@ -106,12 +106,25 @@ def _check_energy(draft: Draft, problems: Problems) -> None:
         problems.add("C009", message, f"technology: {table.node_nm} nm", at)
 
 
+def _injects(run: RunPart) -> bool:
+    return run.faults is not None and run.data is not None
+
+
+def _upsets(run: RunPart) -> bool:
+    return _injects(run) and run.faults is not None and run.faults.mode == "exposure"
+
+
+def _certifies(run: RunPart) -> bool:
+    return run.safety is not None and _upsets(run) and run.simulate
+
+
 NEEDS: dict[str, tuple[str, Callable[[RunPart], bool]]] = {
-    "accuracy.fault_free": ("data and faults", lambda run: run.data is not None),
-    "accuracy.": ("faults", lambda run: run.faults is not None),
-    "sdc.": ("faults", lambda run: run.faults is not None),
-    "fit.": ("safety", lambda run: run.safety is not None and run.simulate),
-    "asil.": ("safety", lambda run: run.safety is not None and run.simulate),
+    "accuracy.": ("faults and data", _injects),
+    "sdc.faults": ("faults and data", _injects),
+    "sdc.p@": ("faults and data", _injects),
+    "sdc.p": ("faults of mode exposure (at a fault rate: sdc.p@1e-05)", _upsets),
+    "fit.": ("safety, and faults of mode exposure", _certifies),
+    "asil.": ("safety, and faults of mode exposure", _certifies),
     "": ("simulate: true", lambda run: run.simulate),
 }
 """Metric prefix -> what the run must have for it, first match counts."""

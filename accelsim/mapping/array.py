@@ -180,8 +180,8 @@ def realise(
 
     ``hidden``: cycles of the step before that the first weights may hide behind; None: they are
     not prefetched.
-    cycles = first loads that nothing hides + max(compute, the other transfers) + last store, with
-    compute = max(array, vector) + the shorter one's share of one tile.
+    cycles = first loads that nothing hides + max(compute, the other transfers and one tile) + last
+    store, with compute = max(array, vector) + the shorter one's share of one tile.
     """
     stream_a, stream_out = operands.a.name in streamed, operands.output.name in streamed
     stream_b = operands.constant or operands.b.name in streamed
@@ -209,6 +209,8 @@ def realise(
     array, vector = nest.array_cycles, nest.vector_cycles
     compute = max(array, vector) + ceil_div(min(array, vector), fills.outputs)
     t = nest.tiling
+    tiles = fills.outputs * ceil_div(operands.gemm.k, t.k)
+    one = ceil_div(compute, tiles) if moving > exposed + last else 0
     name = f"{variant}/m{t.m}n{t.n}k{t.k}" + ("-mnk" if t.order == "mnk" else "")
     return Candidate(
         name=name if prefetch or not operands.constant else f"{name}-noprefetch",
@@ -218,7 +220,7 @@ def realise(
         prefetch_bytes=layout.prefetchable if prefetch else 0,
         dram_read_bytes=read,
         dram_write_bytes=written,
-        cycles=exposed + max(compute, moving - exposed - last) + last,
+        cycles=exposed + max(compute, moving - exposed - last + one) + last,
         compute_cycles=compute,
     )
 

@@ -81,6 +81,7 @@ def _candidate(
     transfers = sum(1 for sizes in loads for size in sizes if size) + len(once)
     transfers += len(tiles) if written else 0
     moving = transfers * timing.dma_fixed + timing.transfer_bytes(read + written)
+    one = ceil_div(compute, len(tiles)) if moving > first + last else 0
     return Candidate(
         name=f"{variant}/m{size}n1k1",
         tiling=Tiling(size, 1, 1),
@@ -89,6 +90,6 @@ def _candidate(
         prefetch_bytes=0,
         dram_read_bytes=read,
         dram_write_bytes=written,
-        cycles=first + max(compute, moving - first - last) + last,
+        cycles=first + max(compute, moving - first - last + one) + last,
         compute_cycles=compute,
     )

@@ -72,6 +72,11 @@ def run_campaign(
     return faults.campaign(model, evaluation, plan, workers=workers, progress=progress)
 
 
+def check_data(data: DataConfig) -> None:
+    """Read the evaluation data as a campaign would; AccelsimError when it cannot be used."""
+    faults.load_data(data.file, data.divide_by, data.mean, data.std, data.limit)
+
+
 def read_bounds(path: str) -> dict[str, float]:
     """Profiled maxima: a JSON object {activation tensor: positive number}."""
 

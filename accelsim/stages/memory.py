@@ -162,9 +162,7 @@ def column_cost(candidate: Candidate, accelerator: Accelerator, objective: str) 
     return _picojoule(moved, candidate.cycles, accelerator)
 
 
-def plan_steps(
-    workload: Workload, columns: Columns, solved: ilp.Schedule
-) -> tuple[Step, ...]:
+def plan_steps(workload: Workload, columns: Columns, solved: ilp.Schedule) -> tuple[Step, ...]:
     """Translate the solver's steps; a resident graph output is stored where it is made."""
     outputs = {op.name: op.output for op in workload.ops}
     steps = []
@@ -176,7 +174,14 @@ def plan_steps(
         if output in workload.outputs and output not in candidate.streamed:
             stores += [output] if output not in stores else []
         steps.append(
-            Step(op, candidate, step.loads, tuple(stores), dict(step.resident), step.workspace_address)
+            Step(
+                op,
+                candidate,
+                step.loads,
+                tuple(stores),
+                dict(step.resident),
+                step.workspace_address,
+            )
         )
     return tuple(steps)
 

@@ -30,9 +30,7 @@ def rate_suffix(rate: float) -> str:
 def campaign_metrics(found: faults.CampaignResult) -> dict[str, Metric]:
     """Metrics of a campaign; with several rates each has its suffix, the highest none as well."""
     metrics = {
-        "accuracy.fault_free": Metric(
-            found.accuracy_fault_free, "1", "campaign", n=found.images
-        ),
+        "accuracy.fault_free": Metric(found.accuracy_fault_free, "1", "campaign", n=found.images),
         "sdc.faults": Metric(found.faults, KNOWN["sdc.faults"][0], "campaign"),
     }
     if found.sdc is not None:

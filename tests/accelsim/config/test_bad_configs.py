@@ -260,6 +260,16 @@ def test_bad_overrides(study: Write, key: str, value: object, code: str, part: s
     assert str(found[0].location) == f"--set {key}"
 
 
+def test_targets_need_what_produces_their_metric(study: Write) -> None:
+    metrics = ["sdc.p", "accuracy.fault_free", "asil.spfm", "fit.raw", "latency.cycles"]
+    targets = "".join(f"  - {{metric: {m}, variant: off, at_most: 1}}\n" for m in metrics)
+    off = "  off: {simulate: false, faults: null, safety: null}\n"
+    path = edited(study, "targets:\n", f"{off}targets:\n{targets}")
+    found = mistakes_of(path)
+    assert [m.code for m in found] == ["C014"] * 5
+    assert all("the run 'off'" in m.message for m in found)
+
+
 def test_a_negative_seed(study: Write) -> None:
     [mistake] = mistakes_of(study(), seed=-1)
     assert str(mistake.location) == "--seed"

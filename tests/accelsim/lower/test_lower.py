@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "mapping"))
 from hardware_samples import (
     REGION,
     add_op,
+    candidate_of,
     conv_op,
     edge_npu,
     image,
@@ -177,14 +178,51 @@ def test_input_regions_are_the_bounding_boxes_of_what_windows_touch(
             assert operands.a_pixels(tile.m) == pixels
 
 
+@given(
+    channels=st.integers(1, 5), size=st.integers(3, 9), filters=st.integers(1, 9),
+    kernel=st.integers(1, 3), stride=st.integers(1, 2), grouped=st.booleans(),
+    pad=st.integers(0, 4), m=st.integers(1, 90), n=st.integers(1, 12), k=st.integers(1, 60),
+    order=st.sampled_from(["nmk", "mnk"]), stream=st.tuples(st.booleans(), st.booleans()),
+    early=st.booleans(),
+)  # fmt: skip
+@settings(max_examples=120, deadline=None)
+def test_closed_form_traffic_and_time_equal_the_unrolled_loop(
+    channels, size, filters, kernel, stride, grouped, pad, m, n, k, order, stream, early
+):
+    groups = channels if grouped else 1
+    workload = one_conv(
+        c_in=channels, size=size, c_out=groups * filters, kernel=kernel, stride=stride,
+        groups=groups, pad=pad,
+    )  # fmt: skip
+    machine, op = (
+        edge_npu(array=SystolicArray(4, 4), accumulators=AccumulatorSram(1 << 17)),
+        workload.ops[0],
+    )
+    streamed = frozenset(name for name, moved in zip(("x", "y"), stream, strict=True) if moved)
+    tiling = Tiling(m, n, k, order)
+    chosen = candidate_of(op, workload, machine, tiling, streamed, 0 if early else None)
+    loads = () if "x" in streamed else ("x",)
+    places = {"x": REGION, "y": 2 * REGION}
+    plan = _plan(workload, Step("conv", chosen, loads, (), places, 0))
+    graph = lower(workload, machine, plan)
+    moved = _total(graph, "dram_read_bytes"), _total(graph, "dram_write_bytes")
+    assert moved == plan_traffic(workload, plan)
+    assert _total(graph, "macs") == op.macs
+    trace = simulate(graph)
+    check_placement(trace, capacity=4 * REGION)
+    array, vector = (
+        sum(task.cycles for task in graph.tasks if task.kind is kind)
+        for kind in (TaskKind.ARRAY, TaskKind.VECTOR)
+    )
+    outputs = sum(task.kind is TaskKind.VECTOR for task in graph.tasks)
+    assert chosen.compute_cycles == max(array, vector) + -(-min(array, vector) // outputs)
+
+
 def test_one_resident_convolution_by_hand():
     """12 x 12 x 8 -> 24 channels on a 16 x 16 ws array: two channel tiles of 16 and 8."""
     workload, machine = one_conv(), edge_npu(accumulators=AccumulatorSram(144 * 16 * 8))
     op = workload.ops[0]
-    chosen = next(
-        c for c in candidates(op, workload, machine, "traffic")
-        if c.name == "resident/m144n16k72"
-    )  # fmt: skip
+    chosen = candidate_of(op, workload, machine, Tiling(144, 16, 72))
     step = Step("conv", chosen, ("x",), ("y",), {"x": 8192, "y": 16384}, 0)
     plan = _plan(workload, step)
     graph = lower(workload, machine, plan)
@@ -212,11 +250,12 @@ def test_one_resident_convolution_by_hand():
 def test_weight_prefetch_starts_one_step_early_and_reuse_waits():
     parts = [conv_op("a", "x", "t", 8, 12, 8), conv_op("b", "t", "y", 8, 12, 8)]
     workload, machine = workload_of("two", image(8, 12), parts), edge_npu()
-    picked = {}
-    for op in workload.ops:
-        for c in candidates(op, workload, machine, "traffic"):
-            if c.name.startswith("resident/m144n8k72"):
-                picked[op.name, bool(c.prefetch_bytes)] = c
+    tiling = Tiling(144, 8, 72)
+    picked = {
+        (op.name, early): candidate_of(op, workload, machine, tiling, hidden=0 if early else None)
+        for op in workload.ops
+        for early in (True, False)
+    }
     places = {"x": 16384, "t": 32768, "y": 65536}
     starts = {}
     for early in (True, False):

@@ -16,8 +16,10 @@ from accelsim.arch.parts import (
     VectorUnit,
 )
 from accelsim.lower import plan_traffic
-from accelsim.mapping import candidates
-from accelsim.plan import MemoryPlan, Step
+from accelsim.mapping import Timing, candidates
+from accelsim.mapping.array import block_tiles, loop_nest, pixel_tiles, realise, reduction_tiles
+from accelsim.mapping.tiles import array_op
+from accelsim.plan import Candidate, MemoryPlan, Step, Tiling
 from accelsim.workload.graph import Gemm, Op, OpKind, Role, Tensor, Window, Workload
 
 
@@ -132,6 +134,27 @@ def resnet20() -> Workload:
     )
     parts.append((op, fc))
     return workload_of("resnet20", image(3, 32), parts)
+
+
+def candidate_of(
+    op: Op,
+    workload: Workload,
+    machine: Accelerator,
+    tiling: Tiling,
+    streamed: frozenset[str] = frozenset(),
+    hidden: int | None = 0,
+) -> Candidate:
+    """An array operator's candidate with a tiling of one's choice."""
+    operands, timing = array_op(op, workload), Timing(machine)
+    nest = loop_nest(
+        operands,
+        pixel_tiles(operands, tiling.m),
+        block_tiles(operands, tiling.n),
+        reduction_tiles(operands, tiling.k),
+        tiling.order,
+        timing,
+    )
+    return realise(nest, operands, streamed, "hand", machine, timing, hidden=hidden)
 
 
 REGION = 1 << 20
