@@ -14,6 +14,7 @@ from accelsim.config.load import load_study
 from accelsim.config.types import RunConfig, Study
 from accelsim.cost.area import area
 from accelsim.cost.energy import energy, energy_by_op
+from accelsim.errors import AccelsimError, Mistake
 from accelsim.figures import (
     Simulated,
     chart_data,
@@ -94,6 +95,7 @@ def run(
     it. ``exact_events`` is accepted for compatibility: this version steps every event anyway.
     Raises :class:`AccelsimError` (bad input) and :class:`InfeasibleError`.
     """
+    require_own_packages()
     study = load_study(config, overrides or {}, seed)
     count = workers or len(os.sched_getaffinity(0))
     records: dict[str, VariantRecord] = {}
@@ -105,6 +107,28 @@ def run(
     metrics = {name: record.metrics for name, record in records.items()}
     verdicts = judge(study.targets, metrics)
     return Run(assemble(study, records, verdicts), traces)
+
+
+def require_own_packages() -> None:
+    """Refuse to run with another distribution's ``ilp`` or ``faults`` (the names are common)."""
+    import accelsim
+    import faults
+    import ilp
+
+    strangers = [
+        f"{package.__name__} {getattr(package, '__version__', 'of unknown version')}"
+        for package in (ilp, faults)
+        if getattr(package, "__version__", None) != accelsim.__version__
+    ]
+    if strangers:
+        raise AccelsimError(
+            Mistake(
+                "U010",
+                f"found {', '.join(strangers)} where accelsim {accelsim.__version__} brings its own",
+                "another distribution overwrote the package: install accelsim in an environment "
+                "of its own",
+            )
+        )
 
 
 def assemble(

@@ -17,7 +17,7 @@ from faults.maps import MapRunner, missing_bounds, rate_mistakes, split_maps
 from faults.network import Network, check_data, decisions
 from faults.parallel import Executor, Setup, execute
 from faults.plan import CampaignResult, FaultRecord, RatePlan, UpsetPlan
-from faults.sites import draw, strata
+from faults.sites import draw, plan_mistakes
 from faults.summary import Run, summarise
 from faults.trust import Sites, establish_trust
 from faults.upsets import Runner, Work, footprint, split_work
@@ -79,7 +79,6 @@ def _wanted(known: Sequence[FaultRecord], shard: tuple[int, int]) -> Callable[[i
 def _prepare_upsets(
     network: Network, data: EvalSet, plan: UpsetPlan, wanted: Callable[[int], bool]
 ) -> _Prepared:
-    strata(plan)  # an impossible plan is refused before anything runs
     sites = Sites(network)
     targets = [t for t in plan.targets if t.exposure > 0]
     cuts = {cut for cut in map(sites.cut, targets) if cut is not None}
@@ -178,7 +177,7 @@ def _check_call(
     where: str,
 ) -> None:
     """F501 for a call that cannot be met."""
-    found = [] if isinstance(plan, UpsetPlan) else rate_mistakes(plan)
+    found = plan_mistakes(plan) if isinstance(plan, UpsetPlan) else rate_mistakes(plan)
     wanted = plan.images_per_fault if isinstance(plan, UpsetPlan) else plan.images_per_map
     if wanted > len(data):
         text = f"{wanted} images per fault, but the evaluation set has {len(data)}"

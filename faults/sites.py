@@ -176,7 +176,7 @@ def plan_mistakes(plan: UpsetPlan) -> list[Mistake]:
     if not structures:
         hint = "a campaign needs at least one target with exposure above 0"
         found.append(Mistake("F501", "nothing is exposed", hint))
-    elif plan.faults < len(structures):
+    elif 0 < plan.faults < len(structures):
         text = f"{plan.faults} faults for {len(structures)} structures"
         found.append(Mistake("F501", text, "raise the number of faults"))
     return found

@@ -7,6 +7,7 @@ believed when CBC's own log says that it was proved.
 from __future__ import annotations
 
 import re
+import warnings
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +30,15 @@ _BOUND = re.compile(r"^Lower bound:\s+(\S+)", re.MULTILINE)
 
 def solve(model: Model, effort: float, seed: int) -> Solution:
     """Solve ``model`` within 1000 nodes per unit of ``effort``."""
+    with warnings.catch_warnings():
+        # PuLP 3 announces renamed classes of PuLP 4 at every use.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        problem, variables = _build(model)
+        log = _run(problem, effort, seed, warm=bool(model.hint))
+    return _read(model, problem, variables, log)
+
+
+def _build(model: Model) -> tuple[pulp.LpProblem, list[pulp.LpVariable]]:
     problem = pulp.LpProblem("schedule", pulp.LpMinimize)
     variables = [
         pulp.LpVariable(f"v{i}", 0, 1, pulp.LpInteger if whole else pulp.LpContinuous)
@@ -45,13 +55,9 @@ def solve(model: Model, effort: float, seed: int) -> Solution:
             problem += total >= row.lower
         if row.upper is not None:
             problem += total <= row.upper
-    if not model.hint:
-        log = _run(problem, effort, seed, warm=False)
-    else:
-        for variable, value in model.hint.items():
-            variables[variable].setInitialValue(value)
-        log = _run(problem, effort, seed, warm=True)
-    return _read(model, problem, variables, unit, log)
+    for variable, value in model.hint.items():
+        variables[variable].setInitialValue(value)
+    return problem, variables
 
 
 def _run(problem: pulp.LpProblem, effort: float, seed: int, *, warm: bool) -> str:
@@ -74,7 +80,7 @@ def _run(problem: pulp.LpProblem, effort: float, seed: int, *, warm: bool) -> st
 
 
 def _read(
-    model: Model, problem: pulp.LpProblem, variables: list[pulp.LpVariable], unit: int, log: str
+    model: Model, problem: pulp.LpProblem, variables: list[pulp.LpVariable], log: str
 ) -> Solution:
     """Judge CBC's answer: by its log for what is proved, by the rows for the values."""
     stopped = _STOPPED.search(log) is not None
@@ -82,7 +88,7 @@ def _read(
     bound = model.constant
     reported = _BOUND.search(log)
     if reported:
-        bound += unit * max(0, ceil(float(reported.group(1)) - 1e-6))
+        bound += model.cost_unit * max(0, ceil(float(reported.group(1)) - 1e-6))
     if problem.sol_status in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
         # Variables that no row or cost mentions never reach CBC.
         values = tuple(round(v.varValue or 0.0) for v in variables)

@@ -122,7 +122,7 @@ def test_labels_that_do_not_match_the_images(project: Path) -> None:
 def test_labels_out_of_the_networks_range(project: Path) -> None:
     with np.load(project / "images.npz", allow_pickle=False) as data:
         arrays = dict(data)
-    arrays["labels"] = arrays["labels"] + 1000
+    arrays["labels"] = arrays["labels"].astype(np.int64) + 1000
     np.savez(project / "images.npz", **arrays)
     refused(project, "label")
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from faults.data import EvalSet
 from onnx import TensorProto, helper, numpy_helper
+
+from faults.data import EvalSet
 
 ROOT = Path(__file__).resolve().parents[2]
 RESNET_INT8 = ROOT / "configs" / "models" / "resnet20_cifar10_int8.onnx"
@@ -104,7 +105,7 @@ def tiny_int8(seed: int = 0, act: str = "uint8", relu: bool = True) -> Any:
 
 
 def tiny_float(seed: int = 1) -> Any:
-    """Two float32 convolutions with Relus, pooling and a matrix product; a Pad that is no weight."""
+    """Two float32 convolutions with Relus, pooling and a matrix product; Pad is no weight."""
     rng = np.random.default_rng(seed)
     constants, nodes = [], []
 

@@ -8,14 +8,15 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from accelsim.errors import AccelsimError
 from fault_nets import tiny_data, tiny_float, tiny_int8
-from faults.clip import clip_network, profile_bounds, relu_outputs
-from faults.network import Network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper
+
+from accelsim.errors import AccelsimError
+from faults.clip import clip_network, profile_bounds, relu_outputs
+from faults.network import Network
 
 
 def relu_model(kind: int = TensorProto.FLOAT, opset: int = 17) -> Any:

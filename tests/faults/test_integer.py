@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from fault_nets import tiny_data, tiny_int8
+from hypothesis import given
+from hypothesis import strategies as st
+
 from faults.fault_free import FaultFree
 from faults.integer import channel_sums, element_sums, flip, flip_at, layer_sums, requantise, wrap
 from faults.layers import IntLayer
 from faults.network import Network
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @pytest.fixture(scope="module", params=["uint8", "int8"])

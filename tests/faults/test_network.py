@@ -9,14 +9,15 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from accelsim.errors import AccelsimError
 from fault_nets import tiny_data, tiny_float, tiny_int8
+from onnx import TensorProto, helper
+
+from accelsim.errors import AccelsimError
 from faults.data import EvalSet
 from faults.fault_free import FaultFree
 from faults.graph import executed_nodes
 from faults.network import Network, accuracy, check_data, decisions
 from faults.trust import establish_trust
-from onnx import TensorProto, helper
 
 
 def codes(error: pytest.ExceptionInfo[AccelsimError]) -> list[str]:

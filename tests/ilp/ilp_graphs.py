@@ -51,7 +51,9 @@ def resnet20(capacity=131072, *, variants=5, order="free", scale=1, seed=0):
                 cost = base + moved // 6 + v * 700 + random.randrange(500)
                 early = weights // (v + 1) // 2
                 label = f"{'+'.join(subset) or 'resident'}/{v}"
-                result.append(Mode(label, workspace, min(early, workspace), cost, frozenset(subset)))
+                result.append(
+                    Mode(label, workspace, min(early, workspace), cost, frozenset(subset))
+                )
                 late = cost + early // 6
                 result.append(Mode(label + "/late", workspace, 0, late, frozenset(subset)))
         return tuple(result)
@@ -70,5 +72,12 @@ def resnet20(capacity=131072, *, variants=5, order="free", scale=1, seed=0):
     last = add("pool", (last,), 64, 0)
     last = add("fc", (last,), 16, 640)
     return Problem(
-        sizes, tuple(ops), ("image",), (last,), capacity, order=order, inputs_clean=True, alignment=16
+        sizes,
+        tuple(ops),
+        ("image",),
+        (last,),
+        capacity,
+        order=order,
+        inputs_clean=True,
+        alignment=16,
     )
