@@ -47,8 +47,9 @@ lock: $(VENV)/.created   ## pin the dependencies again, with hashes and without 
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --strip-extras --allow-unsafe -c requirements.txt -o requirements-build.txt requirements-build.in
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --strip-extras --allow-unsafe -c requirements.txt -c requirements-build.txt -o requirements-dev.txt requirements-dev.in
 
-example: $(VENV)/.runtime ## regenerate reports/example
+example: $(VENV)/.runtime ## regenerate reports/example and the figures in README.md
 	$(BIN)/accelsim run configs/runs/quickstart.yaml -o reports/example -j $(JOBS)
+	$(BIN)/python scripts/update_readme.py reports/example/metrics.json
 
 clean:           ## remove the environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

@@ -6,12 +6,15 @@ which worker does it or when. On an interrupt no new unit starts and KeyboardInt
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.synchronize import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
 from accelsim.errors import AccelsimError, Location, Mistake
@@ -82,27 +85,49 @@ def execute(
 def _pooled(
     setup: Setup, units: dict[int, Any], workers: int
 ) -> Generator[tuple[int, list[FaultRecord]]]:
-    pool = ProcessPoolExecutor(min(workers, len(units)), get_context("spawn"), _start, (setup,))
+    context = get_context("spawn")
+    stop = context.Event()
+    pool = ProcessPoolExecutor(min(workers, len(units)), context, _start, (setup, stop))
     try:
         futures = {pool.submit(_work, unit): number for number, unit in units.items()}
         for future in as_completed(futures):
             yield futures[future], future.result()
     finally:
+        stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_runner: list[Executor] = []
-"""The worker process's own runner (one, set at its start)."""
+@dataclass(frozen=True)
+class _Worker:
+    """A worker process's own runner, and the sign that nothing more is wanted."""
+
+    runner: Executor
+    stop: Event
 
 
-def _start(setup: Setup) -> None:
-    # The parent handles the interrupt and lets units under way end.
+_worker: list[_Worker] = []
+"""One in a worker process, set at its start; empty everywhere else."""
+
+
+def _start(setup: Setup, stop: Event) -> None:
+    # The parent handles the interrupt; units under way end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _runner[:] = [build(setup)]
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _worker[:] = [_Worker(build(setup), stop)]
+
+
+def _end_with_parent() -> None:
+    """A killed parent leaves no workers behind: they hold both ends of their queue, and would wait
+    for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(unit: Any) -> list[FaultRecord]:
-    return _runner[0].run(unit)
+    # The queue holds units that can no longer be called back: they end at once.
+    return [] if _worker[0].stop.is_set() else _worker[0].runner.run(unit)
 
 
 def _lost(name: str) -> AccelsimError:

@@ -19,9 +19,10 @@ from ilp.model import Model, Solution
 _NODES_PER_EFFORT = 1000
 _WALL_SECONDS_LEAST = 120.0
 _WALL_SECONDS_PER_EFFORT = 20.0
+# "or unbounded" is a proof here: every variable lies in [0, 1].
 _PROVED = re.compile(
-    r"proven infeasible|problem is infeasible|determined that the problem was infeasible"
-    r"|linear relaxation infeasible|presolve.*infeasible",
+    r"proven infeasible|problem is infeasible|problem was infeasible|infeasible or unbounded"
+    r"|linear relaxation infeasible",
     re.IGNORECASE,
 )
 _STOPPED = re.compile(r"Stopped on|maximum (nodes|time)", re.IGNORECASE)

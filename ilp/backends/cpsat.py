@@ -23,6 +23,8 @@ def deterministic_solver(effort: float, seed: int) -> Any:
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1
     solver.parameters.random_seed = seed
+    # Its own handler would leave SIGINT at the default action, which kills without a word.
+    solver.parameters.catch_sigint_signal = False
     solver.parameters.max_deterministic_time = max(effort, 0.0)
     solver.parameters.max_time_in_seconds = _WALL_SECONDS_LEAST + _WALL_SECONDS_PER_EFFORT * effort
     return solver
