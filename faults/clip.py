@@ -63,8 +63,9 @@ def relu_outputs(model: Any) -> tuple[str, ...]:
 
 
 def profile_bounds(network: Network, images: NDArray[np.float32]) -> dict[str, float]:
-    """Largest value of every Relu output over ``images``. F508 for a network without Relu nodes."""
-    from faults.graph import open_session
+    """Largest value of every Relu output over ``images``. F508 for a network without Relu nodes,
+    F507 for images that do not fit it."""
+    from faults.graph import RUNTIME_ERRORS, open_session
 
     names = relu_outputs(network.graph.model)
     if not names:
@@ -75,7 +76,13 @@ def profile_bounds(network: Network, images: NDArray[np.float32]) -> dict[str, f
     session = open_session(network.graph.build(nodes, {network.input: None}, names), network.name)
     found = dict.fromkeys(names, 0.0)
     for start in range(0, len(images), 64):
-        results = session.run(list(names), {network.input: images[start : start + 64]})
+        try:
+            results = session.run(list(names), {network.input: images[start : start + 64]})
+        except RUNTIME_ERRORS as error:
+            text = f"the network does not run on images {list(images.shape[1:])}"
+            hint = "use the images the network was made for"
+            where = Location(network.name)
+            raise AccelsimError(Mistake("F507", text, hint, where)) from error
         for name, values in zip(names, results, strict=True):
             found[name] = max(found[name], float(values.max()))
     return found

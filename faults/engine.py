@@ -20,7 +20,7 @@ from faults.plan import CampaignResult, FaultRecord, RatePlan, UpsetPlan
 from faults.sites import draw, plan_mistakes
 from faults.summary import Run, summarise
 from faults.trust import Sites, establish_trust
-from faults.upsets import Runner, Work, footprint, split_work
+from faults.upsets import CACHE_BYTES, Runner, Work, footprint, split_work
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,7 +92,7 @@ def _prepare_upsets(
         f"the {len(data)} images are a fixed set; every upset is tried on "
         f"{plan.images_per_fault} of them drawn at random",
         f"fault-free tensors take {footprint(network)} bytes per image; a process keeps at most "
-        "256 MiB of them",
+        f"{CACHE_BYTES // 1024**2} MiB of them",
     ]
     if slow:
         notes.append(f"{slow} upsets outside trusted 8-bit layers ran as whole forwards")

@@ -8,8 +8,9 @@ stay next to their operators and the runtime fuses them to the same integer kern
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -65,6 +66,18 @@ def load_model(path: str | Path) -> Any:
     return model
 
 
+@cache
+def _share_memory() -> None:
+    """One arena for all sessions of the process: dozens of segments with an arena each would hold
+    several times the memory they ever use at once."""
+    # Not to be told from a failure otherwise: someone else's arena serves as well.
+    with suppress(*RUNTIME_ERRORS):
+        place = ort.OrtMemoryInfo(
+            "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+        )
+        ort.create_and_register_allocator(place, None)
+
+
 def open_session(model: Any, name: str = "network", optimised: Path | None = None) -> Any:
     """A single-threaded CPU session of ``model``; AccelsimError (F502) when the runtime refuses.
 
@@ -74,6 +87,8 @@ def open_session(model: Any, name: str = "network", optimised: Path | None = Non
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    _share_memory()
+    options.add_session_config_entry("session.use_env_allocators", "1")
     if optimised is not None:
         options.optimized_model_filepath = str(optimised)
     try:

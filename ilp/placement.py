@@ -23,7 +23,7 @@ def place(
     ``unknown`` (the effort ran out before a placement was found or refuted). Bad input raises
     :class:`accelsim.errors.AccelsimError`. The result has passed ``check_placement``.
     """
-    require_valid_buffers(buffers, capacity, alignment)
+    require_valid_buffers(buffers, capacity, alignment, effort)
     blocks = [
         Block((Piece(b.lower, b.upper, 0, -(-b.size // alignment) * alignment),)) for b in buffers
     ]

@@ -22,7 +22,7 @@ from ilp.packing import Packing, pack
 from ilp.problem import Problem, Schedule
 from ilp.residency import Plan
 from ilp.solve import require_solver, solve
-from ilp.validate import require_valid
+from ilp.validate import MAX_EFFORT, require_valid
 
 _ROUNDS = 12
 """Cuts tried before the search gives up on proving anything."""
@@ -47,9 +47,10 @@ def schedule(
     :class:`accelsim.errors.AccelsimError`. The result has passed ``check_schedule``.
     """
     require_solver(solver)
-    if not effort > 0 or not 0 <= seed < 2**31:
+    if not 0 < effort <= MAX_EFFORT or not 0 <= seed < 2**31:
         message = f"effort {effort} or seed {seed} is out of range"
-        raise AccelsimError(Mistake("S400", message, "effort > 0, 0 <= seed < 2**31"))
+        hint = f"0 < effort <= {MAX_EFFORT}, 0 <= seed < 2**31"
+        raise AccelsimError(Mistake("S400", message, hint))
     require_valid(problem)
     facts = find_facts(problem)
     result = replace(

@@ -10,6 +10,9 @@ from ilp.problem import Buffer, Mode, Op, Problem
 MAX_BYTES = 1 << 44
 """Largest size, capacity or cost accepted: sums of a million of them still fit in 64 bits."""
 
+MAX_EFFORT = 1_000_000
+"""Largest effort accepted, in deterministic seconds."""
+
 
 def require_valid(problem: Problem, location: Location | None = None) -> None:
     """Raise :class:`AccelsimError` with every mistake of ``problem`` (codes ``S401``-``S409``)."""
@@ -126,7 +129,11 @@ def _order_mistakes(problem: Problem) -> Iterator[_Found]:
 
 
 def require_valid_buffers(
-    buffers: Sequence[Buffer], capacity: int, alignment: int, location: Location | None = None
+    buffers: Sequence[Buffer],
+    capacity: int,
+    alignment: int,
+    effort: float = 0.0,
+    location: Location | None = None,
 ) -> None:
     """Raise :class:`AccelsimError` with every mistake of a placement request (code ``S411``)."""
     found: list[tuple[str, str]] = []
@@ -134,6 +141,8 @@ def require_valid_buffers(
         found.append((f"capacity {capacity} is out of range", f"use 0 to {MAX_BYTES} bytes"))
     if not 1 <= alignment <= MAX_BYTES:
         found.append((f"alignment {alignment} is out of range", "use 1 byte or more"))
+    if not 0 <= effort <= MAX_EFFORT:
+        found.append((f"effort {effort} is out of range", f"use 0 to {MAX_EFFORT}"))
     seen: set[str] = set()
     for buffer in buffers:
         if buffer.id in seen:

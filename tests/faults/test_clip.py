@@ -113,5 +113,7 @@ def test_old_opsets_and_networks_without_relu_are_refused() -> None:
     with pytest.raises(AccelsimError, match="opset 12"):
         clip_network(relu_model(opset=11), {"y": 1.0}, "zero")
     clip_network(relu_model(opset=11), {"y": 1.0}, "saturate")
+    with pytest.raises(AccelsimError, match="F507"):
+        profile_bounds(Network(tiny_float()), tiny_data().images[:, :2])
     with pytest.raises(AccelsimError, match="no Relu"):
         profile_bounds(Network(tiny_int8(relu=False)), tiny_data().images)
