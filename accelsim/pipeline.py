@@ -1,7 +1,8 @@
-"""The chain of stages, from a config file to a run record. The only place that knows their order."""
+"""The chain of stages, from a config file to a run record: the one place that knows their order."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -28,12 +29,12 @@ from accelsim.mapping import lower_bounds
 from accelsim.metrics import Metric
 from accelsim.plan import MemoryPlan
 from accelsim.progress import Progress, silent
+from accelsim.record import BASE, RunRecord, VariantRecord
 from accelsim.sim.check import check_placement, check_trace
 from accelsim.sim.engine import simulate
 from accelsim.sim.exposure import exposures
 from accelsim.sim.rle import dump_trace
 from accelsim.sim.trace import Trace
-from accelsim.record import BASE, RunRecord, VariantRecord
 from accelsim.verdict import Verdict, exit_code, judge
 from accelsim.workload.graph import Workload
 
@@ -124,7 +125,7 @@ def require_own_packages() -> None:
         raise AccelsimError(
             Mistake(
                 "U010",
-                f"found {', '.join(strangers)} where accelsim {accelsim.__version__} brings its own",
+                f"found {', '.join(strangers)} instead of those of accelsim {accelsim.__version__}",
                 "another distribution overwrote the package: install accelsim in an environment "
                 "of its own",
             )
@@ -267,27 +268,50 @@ def execute(workload: Workload, accelerator: Accelerator, plan: MemoryPlan) -> T
 
 
 def describe(config: RunConfig, workload: Workload, done: Simulated | None) -> dict[str, Any]:
-    """What a reader must know beside the figures."""
-    acc = config.accelerator if config.simulate else None
-    notes = []
-    if not config.simulate:
-        notes.append("faults only: this network is not simulated on the accelerator")
+    """What a reader must know beside the figures, the content of the named files included."""
+    campaign = config.faults
     return {
         "network": workload.name,
         "model": Path(config.workload.model).name,
+        "model_sha256": file_sha256(config.workload.model),
+        "data_sha256": file_sha256(config.data.file) if config.data else None,
         "operators": len(workload.ops),
         "macs": workload.macs,
         "weight_bytes": workload.weight_bytes,
         "fallbacks": list(workload.fallbacks),
         "simulated": config.simulate,
-        "accelerator": acc.name if acc else None,
-        "array": f"{acc.array.rows} x {acc.array.cols} {acc.array.dataflow}, overlap {acc.array.overlap}"
-        if acc
-        else None,
-        "clock_hz": acc.clock_hz if acc else None,
-        "energy_table": acc.energy_table if acc else None,
-        "protection": dict(acc.protection) if acc else {},
-        "seed": config.faults.seed if config.faults else None,
-        "confidence": config.faults.confidence if config.faults else None,
-        "notes": notes,
+        "seed": campaign.seed if campaign else None,
+        "confidence": campaign.confidence if campaign else None,
+        **(describe_machine(done) if done else NOT_SIMULATED),
     }
+
+
+NOT_SIMULATED: Mapping[str, Any] = {
+    "accelerator": None,
+    "protection": {},
+    "notes": ["faults only: this network is not simulated on the accelerator"],
+}
+
+
+def describe_machine(done: Simulated) -> dict[str, Any]:
+    """The simulated machine, and how much of its scratchpad counts for safety."""
+    acc, used = done.accelerator, done.plan.peak_bytes
+    idle = acc.scratchpad.bytes - used
+    return {
+        "accelerator": acc.name,
+        "array": f"{acc.array.rows} x {acc.array.cols} {acc.array.dataflow}, "
+        f"overlap {acc.array.overlap}",
+        "clock_hz": acc.clock_hz,
+        "energy_table": acc.energy_table,
+        "protection": dict(acc.protection),
+        "notes": [
+            f"{idle} of {acc.scratchpad.bytes} scratchpad bytes are never allocated: they are not "
+            "safety-related and count in no failure rate"
+        ],
+    }
+
+
+def file_sha256(path: str) -> str:
+    """Content hash of an input file, so that a record says exactly what it ran."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.synchronize import Event
@@ -89,12 +90,26 @@ def _pooled(
     stop = context.Event()
     pool = ProcessPoolExecutor(min(workers, len(units)), context, _start, (setup, stop))
     try:
-        futures = {pool.submit(_work, unit): number for number, unit in units.items()}
+        with _interrupts_held():  # the processes start here and inherit the mask
+            futures = {pool.submit(_work, unit): number for number, unit in units.items()}
         for future in as_completed(futures):
             yield futures[future], future.result()
     finally:
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_held() -> Generator[None]:
+    """Hold back Ctrl-C: this process gets it right after, processes started inside never do."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass(frozen=True)

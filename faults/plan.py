@@ -98,6 +98,7 @@ class StructureResult:
     share: float
     """Of all exposure."""
     sdc: Estimate
+    """Its interval and those of the other structures hold together (Bonferroni)."""
     masked: float
     """Share of upsets with no visible effect on any image."""
     by_tensor: Mapping[str, tuple[int, float]] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from faults.maps import stratum_name
 from faults.plan import (
     CampaignResult,
+    Estimate,
     FaultRecord,
     RatePlan,
     RateResult,
@@ -46,7 +47,7 @@ def summarise(
 
 
 def _upsets(plan: UpsetPlan, run: Run, records: tuple[FaultRecord, ...]) -> CampaignResult:
-    from faults.stats import mean_estimate, stratified_mean
+    from faults.stats import stratified_mean
 
     parts = strata(plan)
     total = sum(part.exposure for part in parts)
@@ -55,7 +56,7 @@ def _upsets(plan: UpsetPlan, run: Run, records: tuple[FaultRecord, ...]) -> Camp
         StructureResult(
             structure=part.name,
             share=part.exposure / total,
-            sdc=mean_estimate(_sdc(grouped[part.name]), plan.confidence),
+            sdc=_shared(_sdc(grouped[part.name]), plan.confidence, len(parts)),
             masked=float(np.mean([r.outcome == "masked" for r in grouped[part.name]])),
             by_tensor=_by_tensor(grouped[part.name]),
         )
@@ -66,8 +67,8 @@ def _upsets(plan: UpsetPlan, run: Run, records: tuple[FaultRecord, ...]) -> Camp
     sdc = stratified_mean(weights, [_sdc(grouped[p.name]) for p in parts], plan.confidence)
     correct = stratified_mean(weights, [_correct(grouped[p.name]) for p in parts], plan.confidence)
     note = (
-        f"intervals at {plan.confidence:g} over faults; those over all structures share the error "
-        "among the structures (Bonferroni), those of one structure stand alone"
+        f"intervals at {plan.confidence:g} over faults; the structures share the error "
+        "(Bonferroni), so that all of their intervals hold together at that confidence"
     )
     return CampaignResult(
         model=run.model, format=run.format, images=run.images,
@@ -76,6 +77,15 @@ def _upsets(plan: UpsetPlan, run: Run, records: tuple[FaultRecord, ...]) -> Camp
         structures=structures, records=records, self_test=run.self_test,
         notes=(*run.notes, note),
     )  # fmt: skip
+
+
+def _shared(values: NDArray[np.float64], confidence: float, strata: int) -> Estimate:
+    """The estimate of one stratum among several whose intervals hold together at ``confidence``:
+    an FMEDA that adds up their bounds is then right at that confidence (Bonferroni)."""
+    from faults.stats import mean_estimate
+
+    own = mean_estimate(values, 1.0 - (1.0 - confidence) / strata)
+    return replace(own, confidence=confidence)
 
 
 def _maps(plan: RatePlan, run: Run, records: tuple[FaultRecord, ...]) -> CampaignResult:

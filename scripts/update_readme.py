@@ -1,6 +1,6 @@
 """Writes the figures of README.md from a run's metrics.json: `make example` calls it.
 
-    python scripts/update_readme.py reports/example/metrics.json
+python scripts/update_readme.py reports/example/metrics.json
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ def render(document: dict[str, Any]) -> str:
         return m[name]["value"]
 
     rows = [
-        ("latency", f"{value('latency.cycles'):,} cycles = {1e6 * value('latency.seconds'):.1f} µs"),
+        (
+            "latency",
+            f"{value('latency.cycles'):,} cycles, {1e6 * value('latency.seconds'):.1f} µs",
+        ),
         ("array utilisation", f"{100 * value('utilisation.mac'):.1f} % of peak MACs"),
         (
             "energy",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from accelsim.record import RunRecord, csv_files, variant_folder
+from accelsim.record import RunRecord, csv_files
 from accelsim.store import save, write_atomic
 
 BASE = "base"

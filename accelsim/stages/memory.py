@@ -187,7 +187,7 @@ def plan_steps(workload: Workload, columns: Columns, solved: ilp.Schedule) -> tu
 
 
 def spill_bytes(workload: Workload, steps: tuple[Step, ...]) -> int:
-    """Stores and reloads beyond the compulsory ones (first load of an input, store of an output)."""
+    """Stores and reloads beyond the first load of an input and the store of an output."""
     total = 0
     seen: set[str] = set()
     for step in steps:

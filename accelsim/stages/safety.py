@@ -1,4 +1,6 @@
-"""Exposure, outcome rates and protections -> FMEDA rows -> SPFM, LFM, PMHF (specs: ISO 26262-5, -11).
+"""Exposure, outcome rates and protections -> FMEDA rows -> SPFM, LFM, PMHF.
+
+After ISO 26262-5 and -11, as public guides give them.
 
 What is measured and what is assumed, block by block:
 
@@ -65,7 +67,8 @@ def safety_inputs(
     done: Simulated, config: RunConfig, campaign: faults.CampaignResult
 ) -> SafetyInputs:
     """Collect what the FMEDA needs from a simulated and injected variant."""
-    assert config.safety is not None and config.faults is not None
+    assert config.safety is not None
+    assert config.faults is not None
     period = config.safety.inference_period_s
     clock = done.accelerator.clock_hz
     return SafetyInputs(

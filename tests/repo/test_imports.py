@@ -86,7 +86,8 @@ def test_no_cycles_between_modules() -> None:
 def test_importing_a_leaf_loads_only_the_leaf(leaf: str) -> None:
     code = (
         f"import sys, {leaf}; heavy = {{'onnx', 'onnxruntime', 'ortools', 'scipy', 'pydantic', "
-        "'plotly', 'simpy', 'pulp', 'networkx'} & set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
+        "'plotly', 'simpy', 'pulp', 'networkx'} & set(sys.modules); "
+        "sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

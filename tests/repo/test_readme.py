@@ -1,4 +1,4 @@
-"""What README.md says is true: its config loads, its commands exist, its figures are the example's."""
+"""README.md is true: its config loads, its commands exist, its figures are the example's."""
 
 from __future__ import annotations
 
