@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)))" 2>/dev/null || echo 1)
 
-.PHONY: demo test lint verify bench lock models example clean help
+.PHONY: demo test lint verify bench lock example clean help
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -35,8 +35,8 @@ lint: $(VENV)/.dev       ## style, types, import direction
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-verify: $(VENV)/.dev     ## slow suites: statistics, oracles on every layer, the whole quickstart twice
-	$(BIN)/python -m pytest -n $(JOBS) -m slow --override-ini "addopts=-q --strict-markers"
+verify: $(VENV)/.dev     ## slow suites, and all property tests on fresh random cases
+	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -n $(JOBS)
 
 bench: $(VENV)/.dev      ## speed and memory as ratios
 	@echo "no benchmark suite yet: speed figures arrive with the simulator and fault-engine benchmarks"
