@@ -13,6 +13,7 @@ from pathlib import Path
 from accelsim.config.types import TargetConfig
 from accelsim.errors import AccelsimError, Mistake, suggest
 from accelsim.metrics import SCHEMA, Metric, Metrics
+from accelsim.samples import sample_advice
 
 
 class Outcome(StrEnum):
@@ -36,7 +37,8 @@ class Verdict:
     value: float | None
     """Point value (of the ratio, for a relative target)."""
     bound: float | None
-    """The confidence bound that was judged; equals ``value`` for exact metrics."""
+    """The confidence bound that was judged; equals ``value`` for exact metrics, None where an
+    estimate states no bound on that side."""
     relation: str
     """``>=``, ``<=``, ``<`` or ``in``."""
     limit: float
@@ -46,6 +48,8 @@ class Verdict:
     """One sentence: what was compared, at which confidence, and what sample size would decide."""
     location: str
     """file:line:column of the target."""
+    applicable: bool = True
+    """False where there is nothing to measure: a pass that must not be read as a requirement met."""
 
 
 ASIL_LIMITS: dict[str, tuple[float, float, float]] = {
@@ -56,8 +60,16 @@ ASIL_LIMITS: dict[str, tuple[float, float, float]] = {
 """ASIL -> least SPFM, least LFM, PMHF limit of the item in FIT (ISO 26262-5 targets as public
 guides quote them; the standard itself is not public)."""
 
+NOT_APPLICABLE = "not applicable: no permanent multiple-point faults"
+
+OBSERVED = {
+    "accuracy.fault_free": "on the fixed evaluation set",
+    "accuracy.worst": "worst of the faults tried, not a bound",
+}
+"""Metrics that tell what was seen, with a count but without an interval: judged as they are, and
+the verdict says what they are."""
+
 MAX_REFERENCE_BYTES = 64 << 20
-_MOST_TIMES = 1e6
 
 
 @dataclass(frozen=True)
@@ -76,28 +88,36 @@ class _Requirement:
 
 @dataclass(frozen=True)
 class _Estimate:
-    """A value with its bounds, as judged."""
+    """A value with its bounds, as judged. A bound that an estimate does not state is None."""
 
     value: float
-    lower: float
-    upper: float
+    lower: float | None
+    upper: float | None
     unit: str
     confidence: float | None
     n: int | None
     note: str = ""
+    ratio: bool = False
 
     @property
     def exact(self) -> bool:
         """Whether there is no interval."""
         return self.lower == self.value == self.upper
 
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """Value and stated bounds."""
+        return tuple(n for n in (self.value, self.lower, self.upper) if n is not None)
+
 
 def judge(targets: Sequence[TargetConfig], metrics: Mapping[str, Metrics]) -> tuple[Verdict, ...]:
     """Judge every target on its unfavourable confidence bound.
 
     A target passes if its unfavourable bound meets the limit, fails if even the favourable bound
-    misses it, and is inconclusive otherwise. An exact metric is its own bound. NaN never passes.
-    An ``asil`` target becomes five verdicts.
+    misses it, and is inconclusive otherwise, also where the bound that would decide is not stated.
+    A metric without bounds, confidence and sample size is exact: its own bound (so are those in
+    :data:`OBSERVED`). NaN never passes. An ``asil`` target becomes five verdicts, each at the
+    confidence of its own metric; nothing is shared across targets.
 
     Args:
         targets: what to judge.
@@ -166,10 +186,9 @@ def _judge_one(requirement: _Requirement, metrics: Mapping[str, Metrics]) -> Ver
 
 
 def _not_applicable(requirement: _Requirement, run: str) -> Verdict:
-    detail = "not applicable: no permanent fault that a mechanism could leave latent; not counted"
     return Verdict(
         requirement.name, requirement.metric, run, Outcome.PASS, None, None, requirement.relation,
-        requirement.low, None, "1", detail, str(requirement.target.location),
+        requirement.low, None, "1", NOT_APPLICABLE, str(requirement.target.location), False,
     )  # fmt: skip
 
 
@@ -206,10 +225,12 @@ def _estimate(metrics: Metrics, requirement: _Requirement, run: str) -> _Estimat
     if isinstance(found.value, str):
         message = f"metric not produced: {name} of the run '{run}' is '{found.value}'"
         raise AccelsimError(Mistake("V601", message, "judge a numeric metric", where))
-    value = float(found.value)
-    lower = value if found.lower is None else float(found.lower)
-    upper = value if found.upper is None else float(found.upper)
-    return _Estimate(value, lower, upper, found.unit, found.confidence, found.n)
+    value, note = float(found.value), OBSERVED.get(name.partition("@")[0], "")
+    stated = (found.lower, found.upper, found.confidence, None if note else found.n)
+    lower, upper = (None if bound is None else float(bound) for bound in stated[:2])
+    if all(part is None for part in stated):
+        lower = upper = value
+    return _Estimate(value, lower, upper, found.unit, found.confidence, found.n, note)
 
 
 def _reference_name(name: str) -> str:
@@ -259,30 +280,60 @@ def _metric(value: Mapping[str, object]) -> Metric:
 
 def _ratio(value: _Estimate, reference: _Estimate, name: str) -> _Estimate:
     """Value over reference; the interval holds every quotient of the two intervals."""
-    note = f"ratio to {name} ({reference.value:g} {reference.unit})".replace(" )", ")")
-    counts = [n for n in (value.n, reference.n) if n is not None]
-    confidences = [c for c in (value.confidence, reference.confidence) if c is not None]
+    notes = [f"ratio to {name} ({reference.value:g} {reference.unit})".replace(" )", ")")]
+    notes = [value.note, *notes] if value.note else notes
+    confidence, sentence = _joint_confidence(value, reference)
+    notes += [sentence] if sentence else []
+    lower, upper = _ratio_bounds(value, reference)
+    point = _quotient(value.value, reference.value)
     if value.exact and reference.exact and value.value == reference.value == 0:
         point = lower = upper = 1.0
-        note += "; both are 0, which counts as unchanged"
-    else:
-        point = _quotient(value.value, reference.value)
-        ends = [
-            _quotient(top, bottom)
-            for top in (value.lower, value.upper)
-            for bottom in (reference.lower, reference.upper)
-        ]
-        lower, upper = min(ends), max(ends)
-        if reference.lower <= 0 <= reference.upper and not reference.exact:
-            note += "; its interval holds 0, so the ratio has no bound"
-            lower, upper = (lower, math.inf) if value.lower >= 0 else (-math.inf, math.inf)
-        elif reference.exact and reference.value == 0:
-            note += "; the reference is 0, so the ratio has no bound"
-        if any(math.isnan(end) for end in ends):
-            lower = upper = math.nan
-    confidence = min(confidences) if confidences else None
+        notes.append("both are 0, which counts as unchanged")
+    elif reference.exact and reference.value == 0:
+        notes.append("the reference is 0, so the ratio has no bound")
+    elif _holds_zero(reference):
+        notes.append("its interval holds 0, so the ratio has no bound")
+    counts = [n for n in (value.n, reference.n) if n is not None]
     n = min(counts) if counts else None
-    return _Estimate(point, lower, upper, "1", confidence, n, note)
+    return _Estimate(point, lower, upper, "1", confidence, n, "; ".join(notes), ratio=True)
+
+
+def _joint_confidence(value: _Estimate, reference: _Estimate) -> tuple[float | None, str]:
+    """(confidence that both intervals hold, how it comes about). Either may miss, so their errors
+    add up (Bonferroni); an interval of unknown confidence leaves the sum unknown."""
+    if any(e.confidence is None and not e.exact for e in (value, reference)):
+        return None, ""
+    stated = [e.confidence for e in (value, reference) if e.confidence is not None]
+    if len(stated) < 2:
+        return (stated[0], "") if stated else (None, "")
+    first, second = (1.0 - c for c in stated)
+    joint = max(0.0, 1.0 - first - second)
+    return joint, f"both intervals hold at 1 - {first:.3g} - {second:.3g} = {joint:.4g}"
+
+
+def _holds_zero(reference: _Estimate) -> bool:
+    low, high = reference.lower, reference.upper
+    return low is not None and high is not None and low <= 0 <= high and not reference.exact
+
+
+def _ratio_bounds(value: _Estimate, reference: _Estimate) -> tuple[float | None, float | None]:
+    """Bounds of the quotient; None on a side that a missing bound leaves open."""
+    if any(math.isnan(number) for number in (*value.numbers, *reference.numbers)):
+        return math.nan, math.nan
+    low, high = reference.lower, reference.upper
+    if value.lower is None or value.upper is None or low is None or high is None:
+        # Without the reference's lower bound not even its sign is known.
+        positive = low is not None and low > 0
+        least = most = None
+        if positive and high is not None and value.lower is not None and value.lower >= 0:
+            least = value.lower / high
+        if positive and low is not None and value.upper is not None and value.upper >= 0:
+            most = value.upper / low
+        return least, most
+    ends = [_quotient(top, bottom) for top in (value.lower, value.upper) for bottom in (low, high)]
+    if _holds_zero(reference):
+        return (min(ends), math.inf) if value.lower >= 0 and low >= 0 else (-math.inf, math.inf)
+    return min(ends), max(ends)
 
 
 def _quotient(top: float, bottom: float) -> float:
@@ -295,19 +346,10 @@ def _quotient(top: float, bottom: float) -> float:
 def _verdict(requirement: _Requirement, run: str, estimate: _Estimate) -> Verdict:
     """Compare the interval with the limits."""
     low, high = requirement.low, requirement.high
-    strict = requirement.relation == "<"
-    numbers = (estimate.value, estimate.lower, estimate.upper)
-    if any(math.isnan(number) for number in numbers):
+    if any(math.isnan(number) for number in estimate.numbers):
         outcome, bound = Outcome.FAIL, math.nan
     else:
-        meets_high = estimate.upper < high if strict else estimate.upper <= high
-        misses_high = estimate.lower >= high if strict else estimate.lower > high
-        if estimate.lower >= low and meets_high:
-            outcome = Outcome.PASS
-        elif estimate.upper < low or misses_high:
-            outcome = Outcome.FAIL
-        else:
-            outcome = Outcome.INCONCLUSIVE
+        outcome = _outcome(estimate, low, high, strict=requirement.relation == "<")
         bound = _judged_bound(estimate, low, high)
     return Verdict(
         name=requirement.name,
@@ -325,22 +367,41 @@ def _verdict(requirement: _Requirement, run: str, estimate: _Estimate) -> Verdic
     )
 
 
-def _judged_bound(estimate: _Estimate, low: float, high: float) -> float:
+def _outcome(estimate: _Estimate, low: float, high: float, *, strict: bool) -> Outcome:
+    """Pass only on stated unfavourable bounds, fail only on a stated favourable one."""
+    lower, upper = estimate.lower, estimate.upper
+    meets_low = low == -math.inf or (lower is not None and lower >= low)
+    meets_high = high == math.inf or (
+        upper is not None and (upper < high if strict else upper <= high)
+    )
+    if meets_low and meets_high:
+        return Outcome.PASS
+    misses_low = upper is not None and upper < low
+    misses_high = lower is not None and (lower >= high if strict else lower > high)
+    return Outcome.FAIL if misses_low or misses_high else Outcome.INCONCLUSIVE
+
+
+def _judged_bound(estimate: _Estimate, low: float, high: float) -> float | None:
     """The unfavourable bound: between two limits, the one that is nearer to missing its own."""
+    lower, upper = estimate.lower, estimate.upper
     if math.isinf(high):
-        return estimate.lower
+        return lower
     if math.isinf(low):
-        return estimate.upper
-    return estimate.upper if estimate.upper - high >= low - estimate.lower else estimate.lower
+        return upper
+    if lower is None or upper is None:
+        return None
+    return upper if upper - high >= low - lower else lower
 
 
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None
 
 
-def _detail(requirement: _Requirement, estimate: _Estimate, bound: float, outcome: Outcome) -> str:
+def _detail(
+    requirement: _Requirement, estimate: _Estimate, bound: float | None, outcome: Outcome
+) -> str:
     """One sentence on what was compared."""
-    if math.isnan(bound):
+    if bound is not None and math.isnan(bound):
         return "the value is not a number (NaN), which never passes"
     low, high, relation = requirement.low, requirement.high, requirement.relation
     unit = f" {estimate.unit}" if estimate.unit not in ("", "1") else ""
@@ -348,6 +409,8 @@ def _detail(requirement: _Requirement, estimate: _Estimate, bound: float, outcom
     wanted = wanted or f"{relation} {high if math.isinf(low) else low:g}"
     if estimate.exact:
         text = f"{estimate.value:.6g}{unit} against {wanted}{unit}"
+    elif bound is None:
+        text = f"an estimate of {estimate.value:.6g}{unit} against {wanted}{unit}"
     else:
         side = "upper" if bound == estimate.upper else "lower"
         sure = f" at {estimate.confidence:.4g} confidence" if estimate.confidence else ""
@@ -356,25 +419,25 @@ def _detail(requirement: _Requirement, estimate: _Estimate, bound: float, outcom
     if estimate.note:
         text += f"; {estimate.note}"
     if outcome is Outcome.INCONCLUSIVE:
-        text += f"; {_what_decides(estimate, low, high)}"
+        text += f"; inconclusive: {_what_decides(estimate, low, high)}"
     return text
 
 
 def _what_decides(estimate: _Estimate, low: float, high: float) -> str:
-    """The sample size at which the interval would no longer hold the limit.
-
-    The half-width shrinks as 1/sqrt(n) while the value stays: n' = n (half-width / distance)^2.
-    """
-    times = 1.0
-    for limit in (low, high):
-        if estimate.lower <= limit <= estimate.upper:
-            distance = abs(limit - estimate.value)
-            half = estimate.value - estimate.lower if limit < estimate.value else 0.0
-            half = estimate.upper - estimate.value if limit > estimate.value else half
-            ratio = half / distance if distance else math.inf
-            times = max(times, ratio * ratio)  # a product overflows to infinity, a power raises
-    if not times < _MOST_TIMES:
-        return "inconclusive: the value is too close to the limit for any sample size to decide"
-    if estimate.n is None:
-        return f"inconclusive: about {times:.2g} times the samples would decide"
-    return f"inconclusive: about {math.ceil(estimate.n * times)} samples would decide"
+    """What would decide: a bound that is missing, or a sample size."""
+    if estimate.lower is None or estimate.upper is None:
+        missing = [
+            side for side, b in (("lower", estimate.lower), ("upper", estimate.upper)) if b is None
+        ]
+        what = "no bound is stated" if len(missing) == 2 else f"no {missing[0]} bound is stated"
+        return f"{what}, and a point value decides nothing"
+    if math.isinf(estimate.lower) or math.isinf(estimate.upper):
+        return "it takes samples until the reference's interval no longer holds 0"
+    gaps = [
+        (estimate.value - estimate.lower if limit < estimate.value
+         else estimate.upper - estimate.value, abs(limit - estimate.value))
+        for limit in (low, high)
+        if estimate.lower <= limit <= estimate.upper
+    ]  # fmt: skip
+    share = estimate.unit == "1" and 0.0 <= estimate.value <= 1.0 and not estimate.ratio
+    return sample_advice(gaps, estimate.n, estimate.value if share else None)

@@ -1,8 +1,8 @@
 """Failure modes, effects and diagnostic analysis: ISO 26262-5 hardware metrics from rows of rates.
 
 The formulas are those of the standard as quoted in public guides (the text itself is not public);
-:func:`check_budget` re-derives the sums on another path and runs on every result. All rates are in
-FIT (1e-9 per hour).
+:func:`faults.budget.check_budget` recomputes every metric from the rows by other code and runs on
+every result. All rates are in FIT (1e-9 per hour).
 """
 
 from __future__ import annotations
@@ -14,15 +14,19 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from accelsim.errors import AccelsimError, Mistake
+from faults.budget import check_budget
 from faults.rows import PERMANENT, TRANSIENT, ClassifiedRow, Fmeda, FmedaRow
 
+__all__ = [
+    "METRIC_NAMES", "ROW_COLUMNS", "check_budget", "classify", "dangerous_fit", "dual_point_fit",
+    "fmeda", "fmeda_csv", "fmeda_json",
+]  # fmt: skip
+
 EVIDENCE = ("measured", "assumed", "structural")
+MARKS = ("S", "R", "D", "E")
 
 _FIT = 1e-9
 """One FIT per hour."""
-
-_TOLERANCE = 1e-9
-"""Relative tolerance of the budget check."""
 
 
 def fmeda(
@@ -34,15 +38,18 @@ def fmeda(
 ) -> Fmeda:
     """Classify every row and compute SPFM, LFM and PMHF.
 
-    Per row, with K the coverages: dangerous = base x exposure x P(dangerous); single-point
-    (without mechanism) or residual = dangerous (1 - K_RF); the rest of the dangerous rate needs a
-    second fault: latent = (dangerous - residual)(1 - K_latent) for permanent faults, detected
+    Per row, with K the coverages: dangerous = base x exposure x P(dangerous); single-point (no
+    mechanism covers this class) or residual = dangerous (1 - K_RF); the rest of the dangerous rate
+    needs a second fault: latent = dangerous K_RF (1 - K_latent) for permanent faults, detected
     otherwise. A ``latent_only`` row (a mechanism's own faults) is multiple-point with its whole
-    rate. Then (ISO 26262-5, annex C)
-    SPFM = 1 - sum(SPF + RF) / sum(lambda), over all rows and per fault class;
+    exposed rate. Then (ISO 26262-5, annex C)
+    SPFM = 1 - sum(SPF + RF) / sum(lambda), over all rows and per fault class, the mechanisms' own
+    rows included: they are safety-related hardware;
     LFM = 1 - sum(latent) / sum(lambda - SPF - RF), over permanent rows: the latent metric is not
     applied to transients (ISO 26262-11); each is None when its denominator is zero;
-    PMHF = sum(SPF + RF) + dual-point terms, see :func:`dual_point_fit`.
+    PMHF = sum(SPF + RF) + dual-point terms, see :func:`dual_point_fit`;
+    availability = sum(base x exposure x K (1 - corrected)): a mechanism reports an upset of a value
+    in use before anyone knows whether the answer would have changed.
 
     ``mission_hours`` is the vehicle's operating life; ``detection_hours`` the time within which a
     detected multiple-point fault is found and the system brought to a safe state; ``confidence``
@@ -52,24 +59,29 @@ def fmeda(
     if mistakes:
         raise AccelsimError(mistakes)
     found = tuple(classify(row) for row in rows)
-    violating = _violating(found)
-    dual = dual_point_fit(found, mission_hours, detection_hours)
+    dual, dual_example = _dual_point(found, mission_hours, detection_hours)
+    pmhf = _violating(found) + dual
+    measured = _violating(c for c in found if c.row.evidence == "measured")
+    example = _violating(c for c in found if c.row.mark == "E") + dual_example
     functional = [c for c in found if not c.row.latent_only]
-    dangerous = math.fsum(dangerous_fit(c.row) for c in functional)
     result = Fmeda(
         rows=found,
         spfm=_spfm(found),
         spfm_transient=_spfm([c for c in found if c.row.fault_class == TRANSIENT]),
         spfm_permanent=_spfm([c for c in found if c.row.fault_class == PERMANENT]),
         lfm=_lfm(found),
-        pmhf_fit=violating + dual,
+        pmhf_fit=pmhf,
         pmhf_dual_point_fit=dual,
         raw_fit=math.fsum(row.base_fit for row in rows),
-        dangerous_fit=dangerous,
+        dangerous_fit=math.fsum(dangerous_fit(c.row) for c in functional),
         detected_fit=math.fsum(c.latent_fit + c.detected_fit for c in functional),
         availability_fit=math.fsum(c.availability_fit for c in found),
+        false_alarm_fit=math.fsum(c.false_alarm_fit for c in found),
+        pmhf_measured_share=measured / pmhf if pmhf > 0.0 else None,
+        pmhf_example_share=example / pmhf if pmhf > 0.0 else None,
         confidence=confidence if any(row.evidence == "measured" for row in rows) else None,
         mission_hours=mission_hours,
+        detection_hours=detection_hours,
     )
     check_budget(result)
     return result
@@ -82,20 +94,24 @@ def dangerous_fit(row: FmedaRow) -> float:
 
 def classify(row: FmedaRow) -> ClassifiedRow:
     """Split a row's base rate into safe, single-point, residual and multiple-point rates."""
-    dangerous = dangerous_fit(row)
+    live, dangerous = row.base_fit * row.exposure, dangerous_fit(row)
     uncovered = dangerous * (1.0 - row.coverage)
-    multiple = row.base_fit if row.latent_only else dangerous - uncovered
+    multiple = live if row.latent_only else dangerous * row.coverage
     latent = multiple * (1.0 - row.coverage_latent) if row.fault_class == PERMANENT else 0.0
-    detected = multiple - latent
-    alone = row.mechanism == "none"
+    # A mechanism that covers nothing of this fault class leaves the fault a single-point fault.
+    alone = row.coverage == 0.0
+    of_mechanism = row.latent_only and row.fault_class == PERMANENT
+    reported = row.coverage_latent if of_mechanism else row.coverage
+    stops = (1.0 - row.corrected) * reported
     return ClassifiedRow(
         row=row,
-        safe_fit=0.0 if row.latent_only else row.base_fit - dangerous,
+        safe_fit=row.base_fit - (live if row.latent_only else dangerous),
         single_point_fit=uncovered if alone else 0.0,
         residual_fit=0.0 if alone else uncovered,
         latent_fit=latent,
-        detected_fit=detected,
-        availability_fit=detected * (1.0 - row.corrected),
+        detected_fit=multiple - latent,
+        availability_fit=live * stops,
+        false_alarm_fit=(live - dangerous) * stops,
     )
 
 
@@ -113,7 +129,14 @@ def dual_point_fit(
     (ISO 26262-10, recalled, not re-read.) 100 FIT latent in the mechanism and 100 FIT in the block
     over 10,000 h: 0.05 FIT.
     """
-    terms = []
+    return _dual_point(rows, mission_hours, detection_hours)[0]
+
+
+def _dual_point(
+    rows: Sequence[ClassifiedRow], mission_hours: float, detection_hours: float
+) -> tuple[float, float]:
+    """(dual-point rate, the part of it in which an example rate is a factor) in FIT."""
+    terms, example = [], []
     for own in (c for c in rows if c.row.latent_only):
         mechanism = own.latent_fit + own.detected_fit
         for guarded in (c for c in rows if _guards(own.row, c.row)):
@@ -121,7 +144,9 @@ def dual_point_fit(
             waits = own.latent_fit * block + guarded.latent_fit * mechanism
             brief = own.detected_fit * block + guarded.detected_fit * mechanism
             terms.append((0.5 * waits * mission_hours + brief * detection_hours) * _FIT)
-    return math.fsum(terms)
+            if "E" in (own.row.mark, guarded.row.mark):
+                example.append(terms[-1])
+    return math.fsum(terms), math.fsum(example)
 
 
 def _guards(own: FmedaRow, other: FmedaRow) -> bool:
@@ -148,69 +173,6 @@ def _lfm(rows: Sequence[ClassifiedRow]) -> float | None:
     return 1.0 - math.fsum(c.latent_fit for c in permanent) / rest if rest > 0.0 else None
 
 
-def check_budget(result: Fmeda) -> None:
-    """Independent check of an FMEDA: nothing lost, nothing counted twice.
-
-    Every row's rates are non-negative and sum to its base rate; the totals are the rows' sums; the
-    metrics agree with their complementary form (share of the rate that does *not* violate the
-    goal). Raises AccelsimError F620 with every discrepancy.
-    """
-    mistakes = [m for c in result.rows for m in _row_discrepancies(c)]
-    pairs: list[tuple[str, float | None, float | None]] = [
-        ("raw rate", result.raw_fit, _base(result.rows)),
-        ("PMHF", result.pmhf_fit, _violating(result.rows) + result.pmhf_dual_point_fit),
-        ("SPFM", result.spfm, _harmless_share(result.rows)),
-    ]
-    for kind, value in (
-        (TRANSIENT, result.spfm_transient),
-        (PERMANENT, result.spfm_permanent),
-    ):
-        part = [c for c in result.rows if c.row.fault_class == kind]
-        pairs.append((f"SPFM of {kind} faults", value, _harmless_share(part)))
-    mistakes += [
-        Mistake("F620", f"{name} is {got}, the rows give {expected}")
-        for name, got, expected in pairs
-        if not _close(got, expected)
-    ]
-    if mistakes:
-        raise AccelsimError(mistakes)
-
-
-def _row_discrepancies(classified: ClassifiedRow) -> list[Mistake]:
-    rates = (
-        classified.safe_fit,
-        classified.single_point_fit,
-        classified.residual_fit,
-        classified.latent_fit,
-        classified.detected_fit,
-    )
-    base, name = classified.row.base_fit, _name(classified.row)
-    found = []
-    if not _close(math.fsum(rates), base):
-        text = f"{name}: its rates sum to {math.fsum(rates)} FIT, its base rate is {base} FIT"
-        found.append(Mistake("F620", text))
-    if min(rates) < -_TOLERANCE * base:
-        found.append(Mistake("F620", f"{name}: a rate is negative: {min(rates)} FIT"))
-    return found
-
-
-def _harmless_share(rows: Sequence[ClassifiedRow]) -> float | None:
-    total = _base(rows)
-    if total <= 0.0:
-        return None
-    return math.fsum(c.safe_fit + c.latent_fit + c.detected_fit for c in rows) / total
-
-
-def _close(a: float | None, b: float | None) -> bool:
-    if a is None or b is None:
-        return a is b
-    return math.isclose(a, b, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
-
-
-def _name(row: FmedaRow) -> str:
-    return f"FMEDA row '{row.block}' ({row.fault_class})"
-
-
 def _mistakes(
     rows: Sequence[FmedaRow], mission: float, detection: float, confidence: float | None
 ) -> list[Mistake]:
@@ -230,9 +192,15 @@ def _mistakes(
     return found
 
 
+SHARES = (
+    "exposure", "p_dangerous", "p_point", "p_lower", "coverage", "corrected", "coverage_latent",
+)  # fmt: skip
+"""Fields of a row that lie in [0, 1]."""
+
+
 def _row_mistakes(row: FmedaRow) -> list[Mistake]:
     name, found = _name(row), []
-    for field in ("exposure", "p_dangerous", "p_point", "coverage", "corrected", "coverage_latent"):
+    for field in SHARES:
         value = getattr(row, field)
         if not 0.0 <= value <= 1.0:
             text = f"{name}: {field} is {value}, not a share between 0 and 1"
@@ -244,6 +212,12 @@ def _row_mistakes(row: FmedaRow) -> list[Mistake]:
     if row.p_point > row.p_dangerous:
         text = f"{name}: p_point {row.p_point} exceeds its bound p_dangerous {row.p_dangerous}"
         found.append(Mistake("F610", text))
+    if row.p_lower > row.p_point:
+        text = f"{name}: p_lower {row.p_lower} exceeds the point estimate p_point {row.p_point}"
+        found.append(Mistake("F610", text))
+    if row.mark not in MARKS:
+        text = f"{name}: unknown mark '{row.mark}' of its base rate"
+        found.append(Mistake("F612", text, "known: " + ", ".join(MARKS)))
     if row.fault_class not in (TRANSIENT, PERMANENT):
         text = f"{name}: unknown fault class '{row.fault_class}'"
         found.append(Mistake("F612", text, f"known: {PERMANENT}, {TRANSIENT}"))
@@ -261,12 +235,14 @@ ROW_COLUMNS = (
     "safe_fraction", "safe_fraction_point", "mechanism", "coverage", "corrected",
     "coverage_latent", "safe_fit", "single_point_fit", "residual_fit", "latent_fit",
     "detected_fit", "availability_fit", "evidence", "latent_only", "partner", "source",
+    "false_alarm_fit", "p_lower", "mark",
 )  # fmt: skip
 """Columns of the exports. ``safe_fraction`` is 1 - exposure x P, at the bound and at the point."""
 
 METRIC_NAMES = (
     "spfm", "spfm_transient", "spfm_permanent", "lfm", "pmhf_fit", "pmhf_dual_point_fit",
     "raw_fit", "dangerous_fit", "detected_fit", "availability_fit", "confidence", "mission_hours",
+    "false_alarm_fit", "pmhf_measured_share", "pmhf_example_share", "detection_hours",
 )  # fmt: skip
 
 

@@ -112,6 +112,13 @@ def executed_nodes(model: Any, name: str = "network") -> tuple[tuple[str, str], 
     return tuple((node.op_type, node.name) for node in nodes)
 
 
+_VIEWS = frozenset(
+    ("Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Pad", "MaxPool",
+     "Identity", "Relu", "Clip", "Gather", "Concat")
+)  # fmt: skip
+"""Operators that keep the type of their first input."""
+
+
 @dataclass(frozen=True)
 class TensorInfo:
     """Shape of a tensor for one image, and numpy dtype name."""
@@ -187,13 +194,20 @@ class Graph:
 
     @cached_property
     def quantised(self) -> tuple[str, ...]:
-        """Outputs of QuantizeLinear between input and output, in file order."""
+        """Integer tensors between input and output, in file order: outputs of QuantizeLinear (QDQ
+        form), of operators that compute on integers (QOperator form), and of those that only move
+        values of such a tensor."""
         useful = {self.output}
         for node in reversed(self.nodes):
             if not useful.isdisjoint(node.output):
                 useful.update(node.input)
-        makers = (n.output[0] for n in self.nodes if n.op_type == "QuantizeLinear")
-        return tuple(t for t in makers if t in useful and t not in self.constant)
+        found: dict[str, None] = {}
+        for node in self.nodes:
+            tensor = node.output[0]
+            moved = node.op_type in _VIEWS and node.input[0] in found
+            if (moved or _makes_integers(node)) and tensor not in self.constant:
+                found[tensor] = None
+        return tuple(t for t in found if t in useful)
 
     def descendants(self, tensor: str) -> frozenset[int]:
         """Nodes that depend on ``tensor``."""
@@ -278,6 +292,13 @@ class Graph:
         model.opset_import.extend(self.model.opset_import)
         model.graph.CopyFrom(graph)
         return model
+
+
+def _makes_integers(node: Any) -> bool:
+    """Whether the operator's output is a quantised tensor."""
+    if node.op_type == "QGemm":  # without a scale of its output it returns real numbers
+        return len(node.input) > 7 and bool(node.input[7])
+    return node.op_type == "QuantizeLinear" or node.op_type.startswith("QLinear")
 
 
 def _replace(tensor: Any, value: Any) -> Any:

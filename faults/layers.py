@@ -1,9 +1,10 @@
-"""The quantised convolutions and matrix products of a QDQ network, as numbers.
+"""The quantised convolutions and matrix products of an 8-bit network, as numbers.
 
-Pattern: DequantizeLinear(x), DequantizeLinear(int8 weight) and optionally DequantizeLinear(int32
+QDQ form: DequantizeLinear(x), DequantizeLinear(int8 weight) and optionally DequantizeLinear(int32
 bias) feed a Conv, Gemm or MatMul; its output goes to a QuantizeLinear, with a Relu between or not.
-The runtime fuses this to one integer kernel. What does not match the pattern is simply not a layer
-here, and faults in it take the slow way.
+The runtime fuses this to one integer kernel. QOperator form: QLinearConv, QLinearMatMul and QGemm
+are that kernel. What matches neither is simply not a layer here: faults in its weights take the
+slow way, and its sums are out of reach.
 """
 
 from __future__ import annotations
@@ -18,6 +19,13 @@ from faults.graph import Graph, TensorInfo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+PRODUCTS: dict[str, tuple[int, int]] = {
+    "Conv": (1, 2), "Gemm": (1, 2), "MatMul": (1, 2), "QLinearConv": (3, 8),
+    "QLinearMatMul": (3, 9), "QGemm": (3, 6),
+}  # fmt: skip
+"""Operators with weights: positions of weight and bias among their inputs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +80,8 @@ class IntLayer:
 
 
 def find_layers(graph: Graph, info: Mapping[str, TensorInfo]) -> tuple[IntLayer, ...]:
-    """All layers of the pattern, in file order."""
-    products = (node for node in graph.nodes if node.op_type in ("Conv", "Gemm", "MatMul"))
+    """All layers of either form, in file order."""
+    products = (node for node in graph.nodes if node.op_type in PRODUCTS)
     found = (_layer(graph, info, node) for node in products)
     return tuple(layer for layer in found if layer is not None)
 
@@ -97,14 +105,18 @@ def _dequantised(graph: Graph, name: str, lone: bool = False) -> _Dequantised | 
 
 def _scaled(graph: Graph, node: Any, tensor: str) -> _Dequantised | None:
     """Scale and zero point of a QuantizeLinear or DequantizeLinear with constants."""
-    names = [t for t in node.input[1:] if t]
-    if not names or any(t not in graph.initializers for t in names):
+    return _constants(graph, tensor, *node.input[1:3])
+
+
+def _constants(graph: Graph, tensor: str, scale: str = "", zero: str = "") -> _Dequantised | None:
+    """``tensor`` with its scale and zero point, where these are constants."""
+    if scale not in graph.initializers or (zero and zero not in graph.initializers):
         return None
-    scale = graph.value(names[0])
-    zero = graph.value(names[1]) if len(names) > 1 else np.zeros(1, np.uint8)
-    if scale.dtype != np.float32:
+    scales = graph.value(scale)
+    zeros = graph.value(zero) if zero else np.zeros(1, np.uint8)
+    if scales.dtype != np.float32:
         return None
-    return _Dequantised(tensor, scale.reshape(-1), zero.astype(np.int64).reshape(-1))
+    return _Dequantised(tensor, scales.reshape(-1), zeros.astype(np.int64).reshape(-1))
 
 
 def _epilogue(graph: Graph, node: Any) -> tuple[Any, bool] | None:
@@ -123,21 +135,63 @@ def _epilogue(graph: Graph, node: Any) -> tuple[Any, bool] | None:
     return None
 
 
-def _layer(graph: Graph, info: Mapping[str, TensorInfo], node: Any) -> IntLayer | None:
+@dataclass(frozen=True)
+class _Operands:
+    """What a product reads and writes."""
+
+    x: _Dequantised
+    w: _Dequantised
+    y: _Dequantised
+    bias: str | None
+    """Its int32 initializer."""
+    relu: bool
+
+
+def _fused(graph: Graph, node: Any) -> _Operands | None:
+    """Operands of a product in QDQ form."""
     x = _dequantised(graph, node.input[0])
     w = _dequantised(graph, node.input[1], lone=True)
     behind = _epilogue(graph, node)
-    if x is None or w is None or behind is None or w.tensor not in graph.initializers:
+    if x is None or w is None or behind is None:
         return None
     y = _scaled(graph, behind[0], behind[0].output[0])
-    known = x.tensor in info and behind[0].output[0] in info
-    if y is None or not known or x.scale.size != 1 or y.scale.size != 1:
+    bias = None
+    if len(node.input) > 2 and node.input[2]:
+        found = _dequantised(graph, node.input[2], lone=True)
+        if found is None or found.zero.any():
+            return None
+        bias = found.tensor
+    return None if y is None else _Operands(x, w, y, bias, behind[1])
+
+
+def _explicit(graph: Graph, node: Any) -> _Operands | None:
+    """Operands of a product in QOperator form."""
+    names = [*node.input, *("",) * (9 - len(node.input))]
+    behind = 7 if node.op_type == "QGemm" else 6
+    x = _constants(graph, *names[:3])
+    w = _constants(graph, *names[3:6])
+    y = _constants(graph, node.output[0], *names[behind : behind + 2])
+    bias = {"QLinearConv": names[8], "QGemm": names[6]}.get(node.op_type) or None
+    # A constant that others read too is not the layer's own.
+    shared = any(len(graph.consumers[t]) > 1 for t in (names[3], bias) if t)
+    if x is None or w is None or y is None or shared:
+        return None
+    return _Operands(x, w, y, bias, relu=False)
+
+
+def _layer(graph: Graph, info: Mapping[str, TensorInfo], node: Any) -> IntLayer | None:
+    found = (_explicit if node.op_type.startswith("Q") else _fused)(graph, node)
+    if found is None or found.w.tensor not in graph.initializers:
+        return None
+    x, w, y = found.x, found.w, found.y
+    known = x.tensor in info and y.tensor in info
+    if not known or x.scale.size != 1 or y.scale.size != 1:
         return None
     geometry = _geometry(graph, info, node, x.tensor, y.tensor)
     if geometry is None:
         return None
     channels = geometry.out_shape[0]
-    bias_name, bias = _bias(graph, node, channels)
+    bias = _bias(graph, found.bias, channels)
     if bias is None:
         return None
     stored = graph.value(w.tensor)
@@ -152,28 +206,27 @@ def _layer(graph: Graph, info: Mapping[str, TensorInfo], node: Any) -> IntLayer 
     zero = int(y.zero[0])
     return IntLayer(
         name=node.name or node.output[0], source=x.tensor, output=y.tensor,
-        weight_name=w.tensor, bias_name=bias_name, weight=weight,
+        weight_name=w.tensor, bias_name=found.bias, weight=weight,
         weight_zero=np.broadcast_to(w.zero, channels), transposed=geometry.transposed,
         bias=bias, in_zero=int(x.zero[0]),
         # The runtime's order of float32 operations: (x * w) / y.
         factor=np.broadcast_to(x.scale * w.scale / y.scale, channels),
-        out_zero=zero, low=zero if behind[1] else int(limits.min), high=int(limits.max),
+        out_zero=zero, low=zero if found.relu else int(limits.min), high=int(limits.max),
         dtype=dtype, groups=geometry.groups, stride=geometry.stride, dilation=geometry.dilation,
         pads=geometry.pads, in_shape=geometry.in_shape, out_shape=geometry.out_shape,
     )  # fmt: skip
 
 
-def _bias(graph: Graph, node: Any, channels: int) -> tuple[str | None, NDArray[np.int32] | None]:
-    """(initializer name, values); (None, None) for a bias that is no int32 constant."""
-    if len(node.input) < 3 or not node.input[2]:
-        return None, np.zeros(channels, np.int32)
-    found = _dequantised(graph, node.input[2], lone=True)
-    if found is None or found.tensor not in graph.initializers:
-        return None, None
-    values = graph.value(found.tensor)
-    if values.dtype != np.int32 or values.size != channels or found.zero.any():
-        return None, None
-    return found.tensor, values.reshape(-1)
+def _bias(graph: Graph, name: str | None, channels: int) -> NDArray[np.int32] | None:
+    """Its values, 0 without one; None for a bias that is no int32 constant."""
+    if name is None:
+        return np.zeros(channels, np.int32)
+    if name not in graph.initializers:
+        return None
+    values: NDArray[np.int32] = graph.value(name)
+    if values.dtype != np.int32 or values.size != channels:
+        return None
+    return values.reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -193,7 +246,7 @@ def _geometry(
     """Shapes and window of the operator; None where it is not one we can follow."""
     given, made = info[x].shape, info[y].shape
     attributes = {a.name: a for a in node.attribute}
-    if node.op_type == "Conv":
+    if node.op_type in ("Conv", "QLinearConv"):
         return _conv_geometry(given, made, attributes)
     if len(given) != 1 or len(made) != 1:
         return None

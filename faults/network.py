@@ -17,7 +17,7 @@ import numpy as np
 from accelsim.errors import AccelsimError, Location, Mistake
 from faults.data import EvalSet
 from faults.graph import RUNTIME_ERRORS, Graph, TensorInfo, load_model, open_session
-from faults.layers import IntLayer, find_layers
+from faults.layers import PRODUCTS, IntLayer, find_layers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,13 +76,12 @@ class Network:
         return self.info[self.output].shape[0]
 
     def weight_names(self) -> tuple[str, ...]:
-        """Initializers that are weights or biases of Conv, Gemm and MatMul, directly or behind a
-        DequantizeLinear, in order of use. Shapes, pads and scales are not among them."""
+        """Initializers that are weights or biases of convolutions and matrix products, directly or
+        behind a DequantizeLinear, in order of use. Shapes, pads and scales are not among them."""
         found: dict[str, None] = {}
         for node in self.graph.nodes:
-            if node.op_type not in ("Conv", "Gemm", "MatMul"):
-                continue
-            for name in node.input[1:]:
+            places = PRODUCTS.get(node.op_type, ())
+            for name in (node.input[i] for i in places if i < len(node.input)):
                 maker = self.graph.node_of(name)
                 if maker is not None and maker.op_type == "DequantizeLinear":
                     name = maker.input[0]

@@ -30,7 +30,8 @@ class FmedaRow:
     """``measured`` (injection, bound), ``assumed`` (stated default) or ``structural``."""
     mechanism: str = "none"
     coverage: float = 0.0
-    """Diagnostic coverage K_RF of the mechanism for this row's failure modes, in [0, 1]."""
+    """Diagnostic coverage K_RF of the mechanism for this row's failure modes, in [0, 1]. Of a
+    ``latent_only`` transient row: the share of its upsets that the mechanism itself reports."""
     corrected: float = 0.0
     """Share of the covered rate that is corrected; the rest is detected only (the system stops)."""
     coverage_latent: float = 0.0
@@ -41,6 +42,11 @@ class FmedaRow:
     """A mechanism's own fault: it endangers nothing alone, only together with a second fault."""
     partner: str = ""
     """For ``latent_only`` rows: the block whose faults this mechanism guards (dual-point terms)."""
+    p_lower: float = 0.0
+    """Lower confidence bound of P(SDC | live); equals ``p_point`` where nothing was measured."""
+    mark: str = "E"
+    """Of the base rate: ``S`` read in a public source, ``R`` recalled, ``D`` derived, ``E`` example
+    value."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,11 @@ class ClassifiedRow:
     detected_fit: float
     """Multiple-point, detected or perceived."""
     availability_fit: float
-    """Part of ``detected_fit`` that is detected but not corrected."""
+    """Base x exposure x K x (1 - corrected): everything that the mechanism reports stops the
+    system, whether or not it would have changed an answer. A mechanism's own faults: what is
+    reported of them."""
+    false_alarm_fit: float
+    """Part of ``availability_fit`` that endangered nothing."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,15 @@ class Fmeda:
     dangerous_fit: float
     detected_fit: float
     availability_fit: float
+    """Rate at which the system stops: detected and not corrected, false alarms included."""
+    false_alarm_fit: float
+    """Part of ``availability_fit`` that would not have violated the safety goal."""
+    pmhf_measured_share: float | None
+    """Share of ``pmhf_fit`` from rows whose probability was measured; None when PMHF is 0."""
+    pmhf_example_share: float | None
+    """Share of ``pmhf_fit`` from rows whose base rate is an example value (mark ``E``)."""
     confidence: float | None
     """Of the bounds that the metrics use; None when every row is assumed."""
     mission_hours: float
+    detection_hours: float
+    """Time within which a detected multiple-point fault is found and handled."""

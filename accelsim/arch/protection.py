@@ -15,81 +15,110 @@ from types import MappingProxyType
 from accelsim.arch.parts import Accelerator
 from accelsim.errors import AccelsimError, Mistake, suggest
 
-STRUCTURES = ("scratchpad", "accumulators", "array", "control", "dram")
+STRUCTURES = ("scratchpad", "accumulators", "array", "vector", "control", "dram")
 """What a protection can be applied to: the keys of ``Accelerator.protection``."""
 
 LOW, MEDIUM, HIGH = 0.60, 0.90, 0.99
 _ALL = frozenset(STRUCTURES)
 _MEMORIES = frozenset({"scratchpad", "accumulators", "dram"})
 _SRAMS = frozenset({"scratchpad", "accumulators"})
-_LOGIC = frozenset({"array", "control"})
+_LOGIC = frozenset({"array", "vector", "control"})
 
 
 @dataclass(frozen=True)
 class Protection:
-    """One mechanism. Coverages are shares in [0, 1] of the dangerous rate of a fault class."""
+    """One mechanism. Coverages are shares in [0, 1] of the rate of a fault class."""
 
     name: str
     applies_to: frozenset[str]
     """Subset of :data:`STRUCTURES`."""
-    coverage_transient: float
-    coverage_permanent: float
-    corrected: float
-    """Share of the covered rate that is corrected; the rest is detected and stops the system."""
-    coverage_latent: float
-    """Share of the covered permanent faults that is reported before a second fault."""
-    area_factor: float
-    """Area of the protected structure over its area without."""
-    energy_factor: float
-    """Dynamic energy of the protected structure over its energy without."""
-    latency_cycles: int
-    """Added to every task that touches the structure (one pipeline stage = 1)."""
     source: str
     mark: str
+    coverage_transient: float = 0.0
+    coverage_permanent: float = 0.0
+    corrected_transient: float = 0.0
+    """Share of the covered upsets that is corrected; the rest is detected and stops the system."""
+    corrected_permanent: float = 0.0
+    """The same for permanent faults."""
+    coverage_latent: float = 0.0
+    """Share of the covered permanent faults that is reported before a second fault."""
+    coverage_own: float = 0.0
+    """Share of the permanent faults of the mechanism's own hardware that is reported before a
+    second fault: 0 unless something tests it."""
+    rate_factor: float = 1.0
+    """Upset rate of the structure over its rate without. Prevention, no diagnostic coverage: what
+    does not happen is neither detected nor corrected."""
+    copies: int = 0
+    """Further copies of the structure. Their upsets endanger nothing alone, but the comparison sees
+    them: false alarms."""
+    periodic: bool = False
+    """Finds faults only when its test runs, so that a detection time must be stated."""
+    area_factor: float = 1.0
+    """Area of the protected structure over its area without, hardened flip-flops not included."""
     register_area_factor: float = 1.0
-    """On top of ``area_factor``: area of the structure's flip-flops over their area without."""
+    """On top of ``area_factor``: area of the structure's flip-flops over their area without. This
+    area is part of the structure, not of a mechanism."""
+    energy_factor: float = 1.0
+    """Dynamic energy of the protected structure over its energy without."""
+    latency_cycles: int = 0
+    """Added to every task that touches the structure (one pipeline stage = 1)."""
 
 
 _KNOWN = (
+    Protection("none", _ALL, "no mechanism", "D"),
     Protection(
-        "none", _ALL, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0,
-        "no mechanism", "D",
-    ),
-    Protection(
-        "parity", _SRAMS, LOW, LOW, 0.0, 1.0, 33 / 32, 33 / 32 + 0.02, 0,
+        "parity", _SRAMS,
         "coverage: RAM parity, low (26262-5 annex D, S); 1 bit per 32-bit word (D); "
-        "2 % energy for the parity trees, check beside the read (E)", "E",
+        "2 % energy for the parity trees, check beside the read; nothing tests the trees (E)", "E",
+        coverage_transient=LOW, coverage_permanent=LOW, coverage_latent=HIGH,
+        area_factor=33 / 32, energy_factor=33 / 32 + 0.02,
     ),
     Protection(
-        "secded", _MEMORIES, HIGH, HIGH, 0.98, 0.99, 72 / 64, 72 / 64 + 0.05, 1,
+        "secded", _MEMORIES,
         "coverage: RAM ECC, high (26262-5 annex D, S); 8 check bits per 64-bit word = 12.5 % (D); "
         "5 % energy for encoder and decoder, 1 pipeline stage, 2 % of upsets hit two bits of a "
-        "word and are detected only, errors are counted and reported (E)", "E",
+        "word and are detected only, permanent faults are reported and stop the system, nothing "
+        "tests encoder and decoder (E)", "E",
+        coverage_transient=HIGH, coverage_permanent=HIGH, corrected_transient=0.98,
+        coverage_latent=HIGH, area_factor=72 / 64, energy_factor=72 / 64 + 0.05, latency_cycles=1,
     ),
     Protection(
-        "hardened", _LOGIC, MEDIUM, 0.0, 1.0, 0.0, 1.0, 1.2, 0,
+        "hardened", _LOGIC,
         "flip-flops with a tenth of the upset rate at twice the area of a flip-flop (E)", "E",
-        register_area_factor=2.0,
+        rate_factor=0.1, register_area_factor=2.0, energy_factor=1.2,
     ),
     Protection(
-        "self_test", _SRAMS | _LOGIC, 0.0, MEDIUM, 0.0, 1.0, 1.05, 1.0, 0,
-        "coverage: self-test, medium (26262-5 annex D, S); permanent faults only, run outside "
-        "the inference within the fault-tolerant time interval, 5 % area (E)", "E",
+        "self_test", _SRAMS | _LOGIC,
+        "coverage: self-test, medium (26262-5 annex D, S), of the structure and of its other "
+        "mechanisms; permanent faults only, run outside the inference every self_test_interval; "
+        "5 % area, which nothing tests (E)", "E",
+        coverage_permanent=MEDIUM, coverage_latent=HIGH, periodic=True, area_factor=1.05,
     ),
     Protection(
-        "dmr", _LOGIC | {"accumulators"}, HIGH, HIGH, 0.0, 1.0, 2.05, 2.05, 1,
+        "dmr", _LOGIC | {"accumulators"},
         "coverage: duplication with comparison, high (26262-5 annex D, S); a second copy (D) and "
-        "5 % for comparators, 1 pipeline stage (E)", "E",
+        "5 % for comparators, 1 pipeline stage (E); the comparison finds faults of the copy, "
+        "nothing those of the comparators: 0.99 x 1 / 1.05 (D)", "E",
+        coverage_transient=HIGH, coverage_permanent=HIGH, coverage_latent=HIGH,
+        coverage_own=HIGH * 1 / 1.05, copies=1,
+        area_factor=2.05, energy_factor=2.05, latency_cycles=1,
     ),
     Protection(
-        "tmr", _LOGIC | {"accumulators"}, HIGH, HIGH, 0.99, 0.99, 3.1, 3.1, 1,
+        "tmr", _LOGIC | {"accumulators"},
         "coverage: replication, high (26262-5 annex D, S); two more copies (D) and 10 % for "
-        "voters, 1 pipeline stage, disagreements are reported (E)", "E",
+        "voters, 1 pipeline stage, disagreements are reported (E); nothing tests the voters: "
+        "0.99 x 2 / 2.1 (D)", "E",
+        coverage_transient=HIGH, coverage_permanent=HIGH, corrected_transient=0.99,
+        corrected_permanent=0.99, coverage_latent=HIGH, coverage_own=HIGH * 2 / 2.1, copies=2,
+        area_factor=3.1, energy_factor=3.1, latency_cycles=1,
     ),
     Protection(
-        "lockstep", _LOGIC, HIGH, HIGH, 0.0, 1.0, 2.1, 2.1, 2,
+        "lockstep", _LOGIC,
         "coverage: lockstep, high (26262-5 annex D, S); a second copy (D), 10 % for delay and "
-        "comparison, 2 cycles of delay (E)", "E",
+        "comparison, 2 cycles of delay (E); nothing tests the comparison: 0.99 x 1 / 1.1 (D)", "E",
+        coverage_transient=HIGH, coverage_permanent=HIGH, coverage_latent=HIGH,
+        coverage_own=HIGH * 1 / 1.1, copies=1,
+        area_factor=2.1, energy_factor=2.1, latency_cycles=2,
     ),
 )  # fmt: skip
 
@@ -100,28 +129,52 @@ PROTECTIONS: Mapping[str, Protection] = MappingProxyType({p.name: p for p in _KN
 def combine(first: Protection, second: Protection) -> Protection:
     """Both mechanisms on one structure.
 
-    Coverage per fault class is that of the better one (no credit for independence), factors
-    multiply and latencies add. The correction share is the lower one of the mechanisms that lead
-    in some class; latent coverage is that of the one that leads on permanent faults.
+    Coverage per fault class is that of the better one (no credit for independence), and so is the
+    share that is corrected (the lower one where both are equally good); latent coverage is that of
+    the one that leads on permanent faults. Factors multiply, latencies and copies add. What tests
+    the mechanisms' own hardware is in :func:`own_coverage`, mechanism by mechanism.
     """
     by_permanent = max(first, second, key=lambda p: p.coverage_permanent)
-    by_transient = max(first, second, key=lambda p: p.coverage_transient)
-    leading = [p for p in (by_transient, by_permanent)
-               if max(p.coverage_transient, p.coverage_permanent) > 0.0]  # fmt: skip
+    transient = max(first.coverage_transient, second.coverage_transient)
+    permanent = max(first.coverage_permanent, second.coverage_permanent)
+    both = (first, second)
     return Protection(
         name=f"{first.name}+{second.name}",
         applies_to=first.applies_to & second.applies_to,
-        coverage_transient=by_transient.coverage_transient,
-        coverage_permanent=by_permanent.coverage_permanent,
-        corrected=min((p.corrected for p in leading), default=0.0),
-        coverage_latent=by_permanent.coverage_latent,
-        area_factor=first.area_factor * second.area_factor,
-        energy_factor=first.energy_factor * second.energy_factor,
-        latency_cycles=first.latency_cycles + second.latency_cycles,
         source=f"{first.source}; and {second.source}",
         mark=max(first.mark, second.mark, key="SRDE".index),
+        coverage_transient=transient,
+        coverage_permanent=permanent,
+        corrected_transient=min(
+            p.corrected_transient for p in both if p.coverage_transient == transient
+        ),
+        corrected_permanent=min(
+            p.corrected_permanent for p in both if p.coverage_permanent == permanent
+        ),
+        coverage_latent=by_permanent.coverage_latent,
+        coverage_own=min(first.coverage_own, second.coverage_own),
+        rate_factor=first.rate_factor * second.rate_factor,
+        copies=first.copies + second.copies,
+        periodic=first.periodic or second.periodic,
+        area_factor=first.area_factor * second.area_factor,
         register_area_factor=first.register_area_factor * second.register_area_factor,
+        energy_factor=first.energy_factor * second.energy_factor,
+        latency_cycles=first.latency_cycles + second.latency_cycles,
     )
+
+
+def mechanisms(name: str) -> tuple[Protection, ...]:
+    """The single mechanisms that a (known) protection joins, in the order of its name."""
+    return tuple(PROTECTIONS[word.strip()] for word in name.split("+"))
+
+
+def own_coverage(mechanism: Protection, name: str) -> float:
+    """Latent coverage of one mechanism's own hardware within the protection ``name``: what it
+    states itself, or that of another, periodic one that tests it too."""
+    others = [
+        p.coverage_permanent for p in mechanisms(name) if p.periodic and p.name != mechanism.name
+    ]
+    return max((mechanism.coverage_own, *others))
 
 
 def resolve(name: str) -> Protection:

@@ -4,7 +4,9 @@
   needs; vector unit: per lane a 32-bit multiplier, a 32-bit adder and two 32-bit registers;
 - memories: 6T cells over an assumed array efficiency, ECC and parity bits through the protection's
   area factor;
-- control: the flip-flops given as input, doubled for their logic.
+- control: the flip-flops given as input, doubled for their logic;
+- a protection: its own hardware (check bits, copies, comparators) and the growth of hardened
+  flip-flops, which stays part of the block.
 
 Estimates from gate-level figures at 45 nm, scaled by published area factors: good for ratios
 between designs and for the price of a protection, not for a floor plan. Pads, DRAM interface and
@@ -18,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from accelsim.arch.parts import Accelerator
-from accelsim.arch.protection import protection_of
+from accelsim.arch.protection import mechanisms, protection_of
 from accelsim.cost.tables import AREA, AREA_SCALE
 from accelsim.dataflow import DATAFLOWS
 from accelsim.errors import AccelsimError, Mistake
@@ -36,7 +38,10 @@ class AreaBreakdown:
     blocks: Mapping[str, float]
     """``array``, ``vector``, ``scratchpad``, ``accumulators``, ``control``, unprotected."""
     protection: Mapping[str, float]
-    """What the protection of a block adds; the vector unit has none."""
+    """What the protection of a block adds in all."""
+    mechanisms: Mapping[str, Mapping[str, float]]
+    """Block -> mechanism -> area of its own hardware. With the growth of hardened flip-flops these
+    sum to ``protection``."""
 
     @property
     def base_mm2(self) -> float:
@@ -62,30 +67,39 @@ def area(accelerator: Accelerator) -> AreaBreakdown:
         message = f"no area scaling to {accelerator.technology_nm} nm"
         raise AccelsimError(Mistake("E804", message, f"known nodes: {nodes}"))
     logic, registers = _array_um2(accelerator)
+    lanes = accelerator.vector.lanes
+    lane_registers = lanes * LANE_REGISTER_BITS * AREA["register_bit"].value
     flipflops = sum(accelerator.control_flipflops.values()) * AREA["register_bit"].value
     um2 = {
         "array": logic + registers,
-        "vector": accelerator.vector.lanes * _lane_um2(),
+        "vector": lanes * (AREA["int_mult_32"].value + AREA["int_add_32"].value) + lane_registers,
         "scratchpad": _sram_um2(accelerator.scratchpad.bytes),
         "accumulators": _sram_um2(accelerator.accumulators.bytes),
         "control": flipflops * AREA["control_factor"].value,
     }
-    hardenable = {"array": registers, "control": flipflops}
-    added = {
-        name: _protected_um2(accelerator, name, um2[name], hardenable.get(name, 0.0)) - um2[name]
-        for name in ("array", "scratchpad", "accumulators", "control")
-    }
+    hardenable = {"array": registers, "vector": lane_registers, "control": flipflops}
     to_mm2 = scale * 1e-6
-    return AreaBreakdown(
-        {name: value * to_mm2 for name, value in um2.items()},
-        {name: value * to_mm2 for name, value in added.items()},
-    )
+    protection: dict[str, float] = {}
+    own: dict[str, dict[str, float]] = {}
+    for name, bare in um2.items():
+        chosen = protection_of(accelerator, name)
+        whole = bare + hardenable.get(name, 0.0) * (chosen.register_area_factor - 1)
+        own[name] = {
+            mechanism: area * to_mm2 for mechanism, area in _own_um2(chosen.name, whole).items()
+        }
+        protection[name] = (whole * chosen.area_factor - bare) * to_mm2
+    return AreaBreakdown({name: v * to_mm2 for name, v in um2.items()}, protection, own)
 
 
-def _protected_um2(accelerator: Accelerator, structure: str, whole: float, ffs: float) -> float:
-    """Area of a structure of ``whole`` um2, of which ``ffs`` are flip-flops, with protection."""
-    protection = protection_of(accelerator, structure)
-    return (whole + ffs * (protection.register_area_factor - 1)) * protection.area_factor
+def _own_um2(protection: str, whole: float) -> dict[str, float]:
+    """Area of each mechanism's own hardware on a structure of ``whole`` um2; each one protects
+    the structure with the mechanisms before it in the name."""
+    found = {}
+    for mechanism in mechanisms(protection):
+        if mechanism.area_factor > 1.0:
+            found[mechanism.name] = whole * (mechanism.area_factor - 1.0)
+            whole *= mechanism.area_factor
+    return found
 
 
 def _array_um2(accelerator: Accelerator) -> tuple[float, float]:
@@ -100,11 +114,6 @@ def _array_um2(accelerator: Accelerator) -> tuple[float, float]:
     )
     pes = array.rows * array.cols
     return pes * (multiplier + adder), pes * flipflops * AREA["register_bit"].value
-
-
-def _lane_um2() -> float:
-    arithmetic = AREA["int_mult_32"].value + AREA["int_add_32"].value
-    return arithmetic + LANE_REGISTER_BITS * AREA["register_bit"].value
 
 
 def _sram_um2(size: int) -> float:

@@ -108,7 +108,7 @@ def unit_energies(accelerator: Accelerator) -> UnitEnergies:
     array = accelerator.array
     factor = {
         name: protection_of(accelerator, name).energy_factor
-        for name in ("scratchpad", "accumulators", "array")
+        for name in ("scratchpad", "accumulators", "array", "vector")
     }
     multiply = interpolate(table.series("int_mult"), max(array.operand_bits, array.weight_bits))
     add = interpolate(table.series("int_add"), array.accumulator_bits)
@@ -117,8 +117,10 @@ def unit_energies(accelerator: Accelerator) -> UnitEnergies:
         scratchpad_byte=_sram_byte(table, accelerator.scratchpad.bytes) * factor["scratchpad"],
         accumulator_byte=_sram_byte(table, accelerator.accumulators.bytes) * factor["accumulators"],
         mac=(multiply + add) * factor["array"],
-        vector_op=interpolate(table.series("int_mult"), 32)
-        + interpolate(table.series("int_add"), 32),
+        vector_op=(
+            interpolate(table.series("int_mult"), 32) + interpolate(table.series("int_add"), 32)
+        )
+        * factor["vector"],
         static_cycle=static_pj_per_cycle(accelerator),
     )
 

@@ -32,7 +32,7 @@ class Timing:
         )
         """Cycles of a transfer besides its bytes."""
         self._array_fixed = memories + extra["accumulators"] + extra["array"]
-        self._vector_fixed = accelerator.vector.startup_cycles + memories
+        self._vector_fixed = accelerator.vector.startup_cycles + memories + extra["vector"]
         self._epilogue_fixed = self._vector_fixed + extra["accumulators"]
         self._tiles: dict[tuple[int, int, int, int], int] = {}
 
