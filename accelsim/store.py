@@ -8,7 +8,9 @@
     campaign.sqlite  curves.json  info.json                              of the base run
     variants/<name>/     the same set for every other variant
 
-Everything else in a run folder (report, timeline, JUnit) is a view that can be made again.
+Everything else in a run folder (report, timeline, JUnit) is a view that can be made again. The
+``files`` of run.json list what accelsim wrote there; whatever else lies in the folder is the
+user's, and stays when the run is made again.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping
+from itertools import count
+from pathlib import Path, PurePosixPath
 
 from accelsim.database import read_record, write_campaign
 from accelsim.errors import AccelsimError, Location, Mistake
@@ -49,62 +53,144 @@ __all__ = [
     "metrics_json",
     "require_replaceable",
     "save",
+    "save_views",
     "variant_folder",
     "write_atomic",
 ]
 
-TABLES = ("layers.csv", "exposure.csv", "fmeda.csv", "faults.csv", "metrics.csv")
-OURS = frozenset(
-    (
-        "run.json", "config.json", "metrics.json", "verdicts.json", "plan.json", "curves.json",
-        "info.json", "fmeda.json", "trace.rle.json.gz", "campaign.sqlite", *TABLES,
-        "report.html", "junit.xml", "trace.perfetto.json",
-    )
+RUN_FILES = (
+    "run.json", "config.json", "metrics.json", "verdicts.json", "report.html", "junit.xml",
+    "metrics.csv",
 )  # fmt: skip
-"""Names of files that accelsim writes into a run folder; any other file there is the user's."""
+VARIANT_FILES = (
+    "plan.json", "curves.json", "info.json", "fmeda.json", "trace.rle.json.gz", "campaign.sqlite",
+    "trace.perfetto.json", "layers.csv", "exposure.csv", "fmeda.csv", "faults.csv",
+)  # fmt: skip
 
 
 def save(record: RunRecord, directory: str | Path, views: Mapping[str, str] | None = None) -> Path:
     """Write the run folder ``directory`` and return its path.
 
     ``views`` (relative path -> text) go in with it. The folder is written aside and renamed, so it
-    is never seen half-written. An earlier run folder in its place is replaced; files of the user in
-    there stay. Raises AccelsimError R510 (something else is there) and R511 (cannot write, disk
-    full; what was there before is untouched).
+    is never seen half-written. An earlier run folder in its place is replaced: the files that it
+    lists as written by accelsim go, all others stay at their place (one that lies where the new
+    run writes goes to the same path below ``yours/``). They are in the new folder before the old
+    one is moved away, and the old one is deleted only once the new one stands.
+
+    Raises AccelsimError R510 (something else is there) and R511 (cannot write, disk full; what was
+    there before is untouched, or, should even moving it back fail, where the message says).
     """
     target = Path(directory).resolve()
     require_replaceable(target)
     with _reported(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{target.name[:40]}.", suffix=".partial", dir=target.parent,
-            ignore_cleanup_errors=True,
-        ) as aside:  # fmt: skip
-            fresh = Path(aside) / "new"
+        prefix = f".{target.name[:40]}."
+        aside = Path(tempfile.mkdtemp(prefix=prefix, suffix=".partial", dir=target.parent))
+        fresh, old = aside / "new", aside / "old"
+        try:
             fresh.mkdir()
             _fill(fresh, record, views or {})
-            _swap(fresh, target, Path(aside) / "old")
+            if target.exists():
+                _carry(target, fresh)
+                target.rename(old)
+            fresh.rename(target)
+        except BaseException:  # an interrupt too must not cost the earlier run
+            if old.exists() and fresh.exists():  # half a swap
+                _put_back(old, target)
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
     return target
+
+
+def _put_back(old: Path, target: Path) -> None:
+    """Undo the first half of a swap. AccelsimError R511, naming the place, when that fails."""
+    try:
+        if target.exists():  # not even an empty folder that appeared meanwhile is taken
+            raise FileExistsError(None, "something else has taken its place")
+        old.rename(target)
+    except OSError as error:
+        text = f"cannot put the earlier run folder back: {error.strerror}"
+        hint = f"it is whole, with your files, at {old}: move it where you want it"
+        raise AccelsimError(Mistake("R511", text, hint, Location(str(target)))) from None
+
+
+def _carry(old: Path, fresh: Path) -> None:
+    """Link (or copy, where links cannot be made) the user's files of ``old`` into ``fresh``."""
+    ours = _written(old)
+    mine = {path.relative_to(old).as_posix(): path for path in _files(old)}
+    mine = {name: mine[name] for name in sorted(mine) if name not in ours}
+    taken = {path.relative_to(fresh).as_posix() for path in _files(fresh)}
+    places = {name: name for name in mine if not _clash(name, taken)}
+    taken |= set(places)
+    for name in mine:
+        folders = (f"yours{number or ''}/" for number in count())
+        while _clash(places.setdefault(name, next(folders) + name), taken - {name}):
+            places[name] = next(folders) + name
+        taken.add(places[name])
+        _link(mine[name], fresh / places[name])
+
+
+def _link(file: Path, place: Path) -> None:
+    """The same file at another place: a hard link, or a copy where links cannot be made."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(file, place, follow_symlinks=False)
+    except OSError:
+        if not (file.is_symlink() or file.is_file()):
+            raise  # a pipe or device cannot be copied
+        shutil.copy2(file, place, follow_symlinks=False)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Everything below a folder that is not a real folder itself; links are not followed."""
+    found = (Path(top) / name for top, dirs, names in os.walk(folder) for name in (*names, *dirs))
+    return [path for path in found if path.is_symlink() or not path.is_dir()]
+
+
+def _clash(name: str, taken: Collection[str]) -> bool:
+    """Whether a file cannot lie at ``name`` beside the files ``taken``: the place is taken, a file
+    is where it needs a folder, or the reverse."""
+    above = {parent.as_posix() for parent in PurePosixPath(name).parents}
+    return name in taken or any(t in above or t.startswith(f"{name}/") for t in taken)
+
+
+def _written(folder: Path) -> set[str]:
+    """Relative paths that accelsim wrote into a run folder. One without a list of them is of an
+    earlier version: there it is every path that accelsim uses."""
+    header = _run_header(folder) or {}
+    listed = header.get("files")
+    if isinstance(listed, list):
+        return {str(name) for name in listed}
+    names = header.get("variants")
+    variants = [str(name) for name in names] if isinstance(names, list) else []
+    paths = {variant_folder(v) + file for v in (BASE, *variants) for file in VARIANT_FILES}
+    return paths | set(RUN_FILES)
 
 
 def _fill(folder: Path, record: RunRecord, views: Mapping[str, str]) -> None:
     files = documents(record)
-    overlap = sorted(set(views) & (set(files) | {"run.json"}))
+    bases = {
+        variant_folder(name) + "campaign.sqlite": variant
+        for name, variant in record.variants.items()
+        if variant.campaign is not None or variant.faults
+    }
+    names = sorted({"run.json", *files, *bases})
+    overlap = sorted(set(views) & set(names))
     assert not overlap, f"views would overwrite the record: {overlap}"
-    files["run.json"] = encode(pretty(_header(record, content_sha256(record, files))))
+    content = content_sha256(record, files)
+    files["run.json"] = encode(pretty(_header(record, content, sorted({*names, *views}))))
     files |= {name: encode(text) for name, text in views.items()}
     for name, data in files.items():
         path = folder / name
         assert ".." not in path.parts, f"{name} leads out of the run folder"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    for name, variant in record.variants.items():
-        if variant.campaign is not None or variant.faults:
-            path = folder / variant_folder(name) / "campaign.sqlite"
-            write_campaign(path, variant.campaign, variant.faults)
+    for name, variant in bases.items():
+        write_campaign(folder / name, variant.campaign, variant.faults)
 
 
-def _header(record: RunRecord, content: str) -> Row:
+def _header(record: RunRecord, content: str, files: list[str]) -> Row:
     return {
         "schema": SCHEMA,
         "name": record.name,
@@ -112,25 +198,8 @@ def _header(record: RunRecord, content: str) -> Row:
         "content_sha256": content,
         "variants": list(record.variants),
         "provenance": dict(record.provenance),
+        "files": files,
     }
-
-
-def _swap(fresh: Path, target: Path, old: Path) -> None:
-    """Put ``fresh`` in the place of ``target``; the user's own files move along."""
-    if not target.exists():
-        fresh.rename(target)
-        return
-    target.rename(old)
-    try:
-        fresh.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    for path in sorted(old.rglob("*")):
-        kept = target / path.relative_to(old)
-        if path.name not in OURS and not path.is_dir() and not kept.exists():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            path.rename(kept)
 
 
 def require_replaceable(directory: str | Path) -> None:
@@ -162,13 +231,29 @@ def _obstacle(target: Path) -> tuple[str, str] | None:
 
 def is_run_folder(folder: Path) -> bool:
     """Whether ``folder`` holds a run record of accelsim, of any version."""
+    header = _run_header(folder)
+    return header is not None and str(header.get("schema")).startswith(SCHEMA.rpartition("/")[0])
+
+
+def _run_header(folder: Path) -> Row | None:
+    """run.json as it is, or None."""
     try:
         header = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(header, dict) and str(header.get("schema")).startswith(
-        SCHEMA.rpartition("/")[0]
-    )
+        return None
+    return header if isinstance(header, dict) else None
+
+
+def save_views(directory: str | Path, views: Mapping[str, str]) -> tuple[Path, ...]:
+    """Write views (relative path -> text) into a saved run folder, each file replaced as a whole,
+    and list them there as written by accelsim. Returns their paths. Raises AccelsimError R511."""
+    folder = Path(directory)
+    header = _run_header(folder)
+    if header is not None and isinstance(header.get("files"), list):
+        listed = sorted({*map(str, header["files"]), *views})
+        if listed != header["files"]:
+            write_atomic(folder / "run.json", pretty({**header, "files": listed}))
+    return tuple(write_atomic(folder / name, text) for name, text in views.items())
 
 
 def write_atomic(path: str | Path, text: str) -> Path:
@@ -192,7 +277,7 @@ def _reported(target: Path) -> Iterator[None]:
     except (OSError, sqlite3.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         text = f"cannot write the run folder: {reason}"
-        hint = "free some space or choose another place (-o); nothing was left behind"
+        hint = "free some space or choose another place (-o); what was there before is as it was"
         raise AccelsimError(Mistake("R511", text, hint, Location(str(target)))) from None
 
 

@@ -280,7 +280,8 @@ def _metric(value: Mapping[str, object]) -> Metric:
 
 def _ratio(value: _Estimate, reference: _Estimate, name: str) -> _Estimate:
     """Value over reference; the interval holds every quotient of the two intervals."""
-    notes = [f"ratio to {name} ({reference.value:g} {reference.unit})".replace(" )", ")")]
+    unit = f" {reference.unit}" if reference.unit not in ("", "1") else ""
+    notes = [f"ratio to {name} ({reference.value:g}{unit})"]
     notes = [value.note, *notes] if value.note else notes
     confidence, sentence = _joint_confidence(value, reference)
     notes += [sentence] if sentence else []
@@ -432,7 +433,9 @@ def _what_decides(estimate: _Estimate, low: float, high: float) -> str:
         what = "no bound is stated" if len(missing) == 2 else f"no {missing[0]} bound is stated"
         return f"{what}, and a point value decides nothing"
     if math.isinf(estimate.lower) or math.isinf(estimate.upper):
-        return "it takes samples until the reference's interval no longer holds 0"
+        return "the interval has no end" + (
+            " until samples of the reference take 0 out of its own" if estimate.ratio else ""
+        )
     gaps = [
         (estimate.value - estimate.lower if limit < estimate.value
          else estimate.upper - estimate.value, abs(limit - estimate.value))

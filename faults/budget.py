@@ -13,6 +13,13 @@ from collections.abc import Iterable, Sequence
 from accelsim.errors import AccelsimError, Mistake
 from faults.rows import PERMANENT, TRANSIENT, ClassifiedRow, Fmeda, FmedaRow
 
+NOTHING = 1e-6
+"""Of the permanent rate: a smaller denominator of the latent fault metric is zero but for rounding,
+and the metric does not apply."""
+
+NEGLIGIBLE = 1e-15
+"""Of the raw rate: a smaller PMHF is zero but for rounding, and has no shares."""
+
 _RELATIVE = 1e-9
 _ABSOLUTE = 1e-12
 """Of the scale of what is compared."""
@@ -101,11 +108,14 @@ def _metrics(
         yield name, _share(_sum(part, *_HARMLESS), _sum(part, "base")), 1.0
     lasting = [rates for row, rates in pairs if row.fault_class == PERMANENT]
     seen = _sum(lasting, "safe_fit", "detected_fit")
-    yield "lfm", _share(seen, seen + _sum(lasting, "latent_fit")), 1.0
+    whole = seen + _sum(lasting, "latent_fit")
+    applies = whole > NOTHING * _sum(lasting, "base")
+    yield "lfm", seen / whole if applies else None, 1.0
     pair_terms = _pair_terms(pairs, result.mission_hours, result.detection_hours)
     dual = math.fsum(term for term, _ in pair_terms)
     pmhf = _sum(again, "base") - _sum(again, *_HARMLESS) + dual
-    yield "pmhf_dual_point_fit", dual, dual
+    hours = result.mission_hours / 2 + result.detection_hours
+    yield "pmhf_dual_point_fit", dual, _sum(again, "base") ** 2 * hours / 1e9
     yield "pmhf_fit", pmhf, None
     yield "raw_fit", _sum(again, "base"), None
     own = [rates for row, rates in pairs if not row.latent_only]
@@ -117,8 +127,10 @@ def _metrics(
     measured = _sum([r for row, r in pairs if row.evidence == "measured"], *violating)
     example = _sum([r for row, r in pairs if row.mark == "E"], *violating)
     example += math.fsum(term for term, marks in pair_terms if "E" in marks)
-    yield "pmhf_measured_share", _of_pmhf(result, measured), 1.0
-    yield "pmhf_example_share", _of_pmhf(result, example), 1.0
+    whole = _sum(again, *violating) + dual
+    applies = whole > NEGLIGIBLE * _sum(again, "base")
+    yield "pmhf_measured_share", measured / whole if applies else None, 1.0
+    yield "pmhf_example_share", example / whole if applies else None, 1.0
 
 
 def _pair_terms(
@@ -149,11 +161,6 @@ def _sum(rows: Iterable[_Rates], *names: str) -> float:
 
 def _share(part: float, whole: float) -> float | None:
     return part / whole if whole > 0.0 else None
-
-
-def _of_pmhf(result: Fmeda, part: float) -> float | None:
-    """Share of the result's PMHF, which is checked on its own."""
-    return _share(part, result.pmhf_fit)
 
 
 def _close(a: float | None, b: float | None, scale: float) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from accelsim.errors import AccelsimError, Mistake
-from faults.budget import check_budget
+from faults.budget import NEGLIGIBLE, NOTHING, check_budget
 from faults.rows import PERMANENT, TRANSIENT, ClassifiedRow, Fmeda, FmedaRow
 
 __all__ = [
@@ -24,6 +24,9 @@ __all__ = [
 
 EVIDENCE = ("measured", "assumed", "structural")
 MARKS = ("S", "R", "D", "E")
+
+LEAST_FIT = 1e-100
+"""Smaller positive base rates would lose their digits in the arithmetic."""
 
 _FIT = 1e-9
 """One FIT per hour."""
@@ -63,6 +66,7 @@ def fmeda(
     pmhf = _violating(found) + dual
     measured = _violating(c for c in found if c.row.evidence == "measured")
     example = _violating(c for c in found if c.row.mark == "E") + dual_example
+    shared = pmhf > NEGLIGIBLE * _base(found)
     functional = [c for c in found if not c.row.latent_only]
     result = Fmeda(
         rows=found,
@@ -77,8 +81,8 @@ def fmeda(
         detected_fit=math.fsum(c.latent_fit + c.detected_fit for c in functional),
         availability_fit=math.fsum(c.availability_fit for c in found),
         false_alarm_fit=math.fsum(c.false_alarm_fit for c in found),
-        pmhf_measured_share=measured / pmhf if pmhf > 0.0 else None,
-        pmhf_example_share=example / pmhf if pmhf > 0.0 else None,
+        pmhf_measured_share=measured / pmhf if shared else None,
+        pmhf_example_share=example / pmhf if shared else None,
         confidence=confidence if any(row.evidence == "measured" for row in rows) else None,
         mission_hours=mission_hours,
         detection_hours=detection_hours,
@@ -170,7 +174,13 @@ def _spfm(rows: Sequence[ClassifiedRow]) -> float | None:
 def _lfm(rows: Sequence[ClassifiedRow]) -> float | None:
     permanent = [c for c in rows if c.row.fault_class == PERMANENT]
     rest = math.fsum(c.safe_fit + c.latent_fit + c.detected_fit for c in permanent)
-    return 1.0 - math.fsum(c.latent_fit for c in permanent) / rest if rest > 0.0 else None
+    if rest <= NOTHING * _base(permanent):
+        return None
+    return 1.0 - math.fsum(c.latent_fit for c in permanent) / rest
+
+
+def _name(row: FmedaRow) -> str:
+    return f"FMEDA row '{row.block}' ({row.fault_class})"
 
 
 def _mistakes(
@@ -205,8 +215,9 @@ def _row_mistakes(row: FmedaRow) -> list[Mistake]:
         if not 0.0 <= value <= 1.0:
             text = f"{name}: {field} is {value}, not a share between 0 and 1"
             found.append(Mistake("F610", text, "a percentage of 99 is written 0.99"))
-    if not (math.isfinite(row.base_fit) and row.base_fit >= 0.0):
-        found.append(Mistake("F611", f"{name}: base_fit is {row.base_fit}: a rate in FIT, >= 0"))
+    if not (math.isfinite(row.base_fit) and (row.base_fit == 0.0 or row.base_fit >= LEAST_FIT)):
+        text = f"{name}: base_fit is {row.base_fit}: a rate in FIT, 0 or at least {LEAST_FIT:g}"
+        found.append(Mistake("F611", text))
     if row.bits < 0:
         found.append(Mistake("F611", f"{name}: bits is {row.bits}"))
     if row.p_point > row.p_dangerous:

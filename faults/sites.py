@@ -8,8 +8,8 @@ arithmetic of our own: numpy keeps these stable across versions, its distributio
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -92,6 +92,13 @@ class Population:
     bits: int
 
 
+def without(plan: UpsetPlan, assumed: Collection[tuple[str, str]]) -> UpsetPlan:
+    """``plan`` without the targets whose (kind, tensor) is in ``assumed``."""
+    return replace(
+        plan, targets=tuple(t for t in plan.targets if (t.kind, t.tensor) not in assumed)
+    )
+
+
 @dataclass(frozen=True)
 class Stratum:
     """The targets of one structure and how many faults it gets, numbered from ``first``."""
@@ -155,16 +162,8 @@ def strata(plan: UpsetPlan) -> tuple[Stratum, ...]:
 
 
 def plan_mistakes(plan: UpsetPlan) -> list[Mistake]:
-    """Everything that is wrong with a plan by itself."""
-    found = [
-        Mistake("F501", f"{name} is {value}", "it must be at least 1")
-        for name, value in (("faults", plan.faults), ("images_per_fault", plan.images_per_fault))
-        if value < 1
-    ]
-    if not 0.0 < plan.confidence < 1.0:
-        found.append(Mistake("F501", f"confidence is {plan.confidence}", "e.g. 0.95"))
-    if plan.floor < 0:
-        found.append(Mistake("F501", f"floor is {plan.floor}", "it must not be negative"))
+    """Everything that is wrong with a plan by itself (F501)."""
+    found = number_mistakes(plan)
     for target in plan.targets:
         if target.kind not in KINDS:
             text = f"'{target.tensor}': unknown kind '{target.kind}'"
@@ -179,6 +178,20 @@ def plan_mistakes(plan: UpsetPlan) -> list[Mistake]:
     elif 0 < plan.faults < len(structures):
         text = f"{plan.faults} faults for {len(structures)} structures"
         found.append(Mistake("F501", text, "raise the number of faults"))
+    return found
+
+
+def number_mistakes(plan: UpsetPlan) -> list[Mistake]:
+    """What is wrong with a plan whatever its targets (F501)."""
+    found = [
+        Mistake("F501", f"{name} is {value}", "it must be at least 1")
+        for name, value in (("faults", plan.faults), ("images_per_fault", plan.images_per_fault))
+        if value < 1
+    ]
+    if not 0.0 < plan.confidence < 1.0:
+        found.append(Mistake("F501", f"confidence is {plan.confidence}", "e.g. 0.95"))
+    if plan.floor < 0:
+        found.append(Mistake("F501", f"floor is {plan.floor}", "it must not be negative"))
     return found
 
 

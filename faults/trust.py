@@ -6,7 +6,7 @@ layer is compared with its integer reference, and every cut with the whole model
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from accelsim.errors import AccelsimError, Location, Mistake
 from faults.data import EvalSet
 from faults.fault_free import FaultFree
-from faults.graph import executed_nodes, open_session
+from faults.graph import ELEM_TYPES, executed_nodes, open_session
 from faults.integer import layer_sums, requantise
 from faults.layers import IntLayer
 from faults.network import Network, bits_of
@@ -47,6 +47,8 @@ class Trust:
     """Output tensors of layers whose integer arithmetic equals the runtime's."""
     cuts: frozenset[str]
     report: str
+    notes: tuple[str, ...] = ()
+    """How sums of layers that are not trusted were treated."""
 
 
 def establish_trust(network: Network, data: EvalSet, cuts: Iterable[str]) -> Trust:
@@ -63,24 +65,49 @@ def establish_trust(network: Network, data: EvalSet, cuts: Iterable[str]) -> Tru
     count = CHECK_IMAGES if _all_integer(executed) else CHECK_IMAGES_MIXED
     sample = EvalSet(data.images[:count], data.labels[:count])
     whole = _whole_tensors(network, sample)
-    floats = [name for kind, name in executed if kind in _FLOAT_PRODUCTS]
-    wrong = [la for la in network.layers if la.name in floats or not _equals(la, whole)]
-    if len(floats) > sum(la.name in floats for la in network.layers):
-        wrong = list(network.layers)  # a float product of unknown origin: no layer is certain
+    floats = {name for kind, name in executed if kind in _FLOAT_PRODUCTS}
+    # A float product of unknown origin: no layer is certain.
+    strange = not floats <= {la.name for la in network.layers}
+    differences = {la.output: _difference(la, whole) for la in network.layers}
+    wrong = [la for la in network.layers
+             if strange or la.name in floats or differences[la.output].count]  # fmt: skip
     good = [la for la in network.layers if la not in wrong]
     wanted = [c for c in sorted(set(cuts), key=network.place) if network.is_cut(c)]
     free = FaultFree(network, sample)
     exact = [cut for cut in wanted if _resumes(network, cut, free, whole)]
-    outputs = sum(whole[la.output].size for la in network.layers)
+    outputs = sum(d.outputs for d in differences.values())
     report = (
         f"{len(good)} of {len(network.layers)} quantised layers equal the integer reference "
         f"({len(sample)} images, {outputs} outputs); {len(exact)} of {len(wanted)} cuts resume "
         "bit for bit"
     )
-    doubtful = sorted({*(la.output for la in wrong), *(set(wanted) - set(exact))})
+    if wrong:
+        report += "; layers not trusted, weight and bias upsets there run the whole network: "
+        report += ", ".join(sorted(la.output for la in wrong))
+    doubtful = sorted(set(wanted) - set(exact))
     if doubtful:
-        report += "; not trusted, faults there run the whole network: " + ", ".join(doubtful)
-    return Trust(frozenset(la.output for la in good), frozenset(exact), report)
+        report += "; cuts not trusted, upsets there run the whole network: " + ", ".join(doubtful)
+    notes = (_reference_note(wrong, floats, differences),) if wrong else ()
+    return Trust(frozenset(la.output for la in good), frozenset(exact), report, notes)
+
+
+def _reference_note(
+    wrong: Iterable[IntLayer], floats: Collection[str], differences: Mapping[str, _Difference]
+) -> str:
+    """How far the integer reference of these layers is from the runtime."""
+    named = []
+    for layer in wrong:
+        found = differences[layer.output]
+        how = "in floating point" if layer.name in floats else "in integers"
+        named.append(
+            f"{layer.output} ({how}, {found.count} of {found.outputs} outputs differ, "
+            f"by at most {found.largest})"
+        )
+    return (
+        "sums of layers that the runtime does not execute as the integer reference: an upset is "
+        "worked out in the reference, and the element that it changes put into the runtime's own "
+        "tensor; fault-free reference against runtime: " + ", ".join(named)
+    )
 
 
 def _all_integer(executed: Iterable[tuple[str, str]]) -> bool:
@@ -100,10 +127,20 @@ def _whole_tensors(network: Network, sample: EvalSet) -> dict[str, NDArray[Any]]
     }
 
 
-def _equals(layer: IntLayer, whole: Mapping[str, NDArray[Any]]) -> bool:
+@dataclass(frozen=True)
+class _Difference:
+    """Integer reference against the runtime in one layer."""
+
+    outputs: int
+    count: int
+    largest: int
+
+
+def _difference(layer: IntLayer, whole: Mapping[str, NDArray[Any]]) -> _Difference:
     expected = whole[layer.output]
     made = requantise(layer, layer_sums(layer, whole[layer.source]))
-    return bool((made.reshape(expected.shape) == expected).all())
+    apart = np.abs(made.reshape(expected.shape).astype(np.int64) - expected)
+    return _Difference(apart.size, int(np.count_nonzero(apart)), int(apart.max(initial=0)))
 
 
 def _resumes(
@@ -111,13 +148,19 @@ def _resumes(
 ) -> bool:
     """Whether the tensor at ``cut`` is the whole model's, and leads through every boundary to the
     whole model's tensors and scores."""
-    here, values = cut, free.all(cut)
+    try:
+        here, values = cut, free.all(cut)
+    except AccelsimError:  # F503: something without a batch dimension crosses this cut
+        return False
     everyone = np.arange(len(values))
     if (values != whole[cut]).any():
         return False
     while here != network.output:
         goal = network.next_cut(here)
-        part = network.segment(here, goal)
+        try:
+            part = network.segment(here, goal)
+        except AccelsimError:
+            return False
         feeds = {s: free.rows(s, everyone) for s in part.sides}
         values = network.run_session(part.session, {here: values, **feeds}, goal)
         if (bits_of(values) != bits_of(whole[goal])).any():
@@ -149,58 +192,68 @@ class Sites:
         layer = self.layer(target)
         return None if layer is None else layer.output
 
+    def entry(self, target: Target) -> str:
+        """The tensor that a whole forward replaces; empty for weights and biases."""
+        return "" if target.kind in ("weight", "bias") else target.tensor
+
     def short(self, target: Target, trust: Trust) -> str | None:
         """The cut from which this target's faults may be resumed; None: whole forward."""
         cut = self.cut(target)
         if cut not in trust.cuts:
             return None
-        return cut if target.kind == "activation" or cut in trust.layers else None
+        # A weight changes a whole plane of the reference, a sum one element of the runtime's own.
+        stored = target.kind in ("weight", "bias")
+        return None if stored and cut not in trust.layers else cut
 
-    def populations(
-        self, targets: Iterable[Target], trust: Trust
-    ) -> dict[tuple[str, str], Population]:
-        """(kind, tensor) -> elements and bits. AccelsimError F505 naming every target that the
-        network lacks, and every accumulator whose layer is not trusted."""
-        found: dict[tuple[str, str], Population] = {}
-        mistakes = []
-        for target in targets:
-            key = (target.kind, target.tensor)
-            if key in found:
-                continue
-            population = self._population(target, trust)
-            if isinstance(population, Mistake):
-                mistakes.append(population)
-            else:
-                found[key] = population
+    def populations(self, targets: Iterable[Target]) -> dict[tuple[str, str], Population]:
+        """(kind, tensor) -> elements and bits, of the targets that can be injected. AccelsimError
+        F505 naming every tensor that the network lacks."""
+        found, mistakes = {}, []
+        for kind, tensor in dict.fromkeys((t.kind, t.tensor) for t in targets):
+            if not self._known(tensor):
+                mistakes.append(_unknown(kind, tensor, self.network.name))
+            population = self._population(kind, tensor)
+            if isinstance(population, Population):
+                found[kind, tensor] = population
         if mistakes:
             raise AccelsimError(mistakes)
         return found
 
-    def _population(self, target: Target, trust: Trust) -> Population | Mistake:
-        network, where = self.network, Location(self.network.name)
-        if target.kind in ("weight", "bias"):
-            tensor = network.graph.initializers.get(target.tensor)
-            if tensor is None:
-                hint = "targets are called as the ONNX initializer"
-                return Mistake("F505", f"no {target.kind} '{target.tensor}'", hint, where)
-            values = network.graph.value(target.tensor)
+    def obstacle(self, target: Target) -> str | None:
+        """Why a target cannot be injected, None if it can."""
+        found = self._population(target.kind, target.tensor)
+        return None if isinstance(found, Population) else found
+
+    def _known(self, tensor: str) -> bool:
+        graph = self.network.graph
+        return tensor in graph.initializers or tensor in graph.producer or tensor == graph.input
+
+    def _population(self, kind: str, tensor: str) -> Population | str:
+        """Elements and bits, or the obstacle."""
+        graph = self.network.graph
+        if kind in ("weight", "bias"):
+            if tensor not in graph.initializers:
+                return "no initializer of the file"
+            values = graph.value(tensor)
+            if values.dtype.name not in ELEM_TYPES:
+                return f"elements of type {values.dtype.name}"
             return Population(int(values.size), int(values.dtype.itemsize * 8))
-        if target.kind == "activation":
-            info = network.info.get(target.tensor)
+        if kind == "activation":
+            info = self.network.info.get(tensor)
             if info is None:
-                hint = (
-                    "targets are called as the ONNX tensor (quantised networks: the quantised one)"
-                )
-                return Mistake("F505", f"no activation '{target.tensor}'", hint, where)
+                return "it has no batch dimension"
             return Population(info.elements, info.bits)
-        layer = self.layer(target)
-        if layer is None or layer.output not in trust.layers:
-            why = (
-                "no quantised layer makes it" if layer is None else "its arithmetic is not trusted"
-            )
-            hint = (
-                "accumulators exist in QDQ layers that run in integers: quantise weights to int8 "
-                "and activations to uint8"
-            )
-            return Mistake("F505", f"no accumulator '{target.tensor}': {why}", hint, where)
+        layer = self._by_output.get(tensor)
+        if layer is None:
+            return "no 8-bit convolution or matrix product makes it"
         return Population(int(np.prod(layer.out_shape)), 32)
+
+
+def _unknown(kind: str, tensor: str, where: str) -> Mistake:
+    stored = kind in ("weight", "bias")
+    hint = (
+        "targets are called as the ONNX initializer"
+        if stored
+        else "targets are called as the ONNX tensor (quantised networks: the quantised one)"
+    )
+    return Mistake("F505", f"no {kind} '{tensor}'", hint, Location(where))

@@ -14,7 +14,7 @@ from faults.fault_free import FaultFree
 from faults.integer import centred_weight, channel_sums, element_sums, flip, flip_at, requantise
 from faults.layers import IntLayer
 from faults.network import Network, bits_of, decisions, nonfinite
-from faults.oracle import full_forward_upset, overridden, whole_value
+from faults.oracle import Wholes, full_forward_upset
 from faults.plan import FaultRecord
 from faults.sites import Upset
 from faults.trust import Sites, Trust
@@ -41,16 +41,19 @@ class Work:
 def split_work(
     network: Network, trust: Trust, faults: Iterable[Upset], images: int
 ) -> tuple[Work, ...]:
-    """Faults grouped by cut, in network order, at most CHUNK each and few enough for the cache:
+    """Faults grouped by cut (whole forwards: by tensor), in network order, at most CHUNK each and few enough for the cache:
     a function of plan, network and data alone, never of the number of workers."""
     sites = Sites(network)
-    groups: dict[str | None, list[Upset]] = {}
+    groups: dict[tuple[str | None, str], list[Upset]] = {}
     for fault in faults:
-        groups.setdefault(sites.short(fault.target, trust), []).append(fault)
-    order = sorted(groups, key=lambda cut: (cut is None, network.place(cut or "")))
+        cut = sites.short(fault.target, trust)
+        # Whole forwards go tensor by tensor: sessions are kept from one to the next.
+        key = (cut, "" if cut is not None else sites.entry(fault.target))
+        groups.setdefault(key, []).append(fault)
+    order = sorted(groups, key=lambda key: (key[0] is None, network.place(key[0] or ""), key[1]))
     work = []
-    for cut in order:
-        members = groups[cut]
+    for cut, tensor in order:
+        members = groups[cut, tensor]
         size = CHUNK if cut is not None else 8
         if not fits(network, images):
             room = max(1, CACHE_BYTES // footprint(network))
@@ -82,6 +85,7 @@ class Runner:
         """Fault-free class scores of the whole set."""
         self.decided = decisions(scores)
         self._nonfinite = nonfinite(scores)
+        self._wholes = Wholes(network)
 
     @cached_property
     def _everything(self) -> FaultFree:
@@ -117,14 +121,40 @@ class Runner:
     def _whole(self, fault: Upset) -> FaultRecord:
         """The slow way; the reference is cut at the same place, so that equal means unchanged."""
         images = self.data.images[fault.images]
-        made = full_forward_upset(self.network, fault, images)
-        expected = self.scores[fault.images]
-        if fault.target.kind == "activation":
-            tensor = fault.target.tensor
-            value = whole_value(self.network, tensor, images)
-            expected = overridden(self.network, tensor, value, images)
+        if fault.target.kind in ("weight", "bias"):
+            made = full_forward_upset(self.network, fault, images)
+            expected = self.scores[fault.images]
+        else:
+            made, expected = self._cut_whole(fault, images)
         changed = (bits_of(made) != bits_of(expected)).any(axis=1)
         return self._record(fault, np.flatnonzero(changed), made[changed])
+
+    def _cut_whole(
+        self, fault: Upset, images: NDArray[np.float32]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Scores with and without the upset, the tensor fed in either time."""
+        tensor = fault.target.tensor
+        self._wholes.begin(tensor)
+        before = self._wholes.value(tensor, images)
+        after = before.copy()
+        if fault.target.kind == "activation":
+            flip_at(after, fault.element, fault.bit)
+        else:
+            layer = self._layer(fault)
+            flat = after.reshape(len(after), -1)
+            source = self._wholes.value(layer.source, images)
+            flat[:, fault.element] = _faulty_element(layer, fault, source, flat[:, fault.element])
+        changed = (bits_of(after) != bits_of(before)).reshape(len(after), -1).any(axis=1)
+        expected = self._wholes.scores(tensor, before, images)
+        made = expected.copy()
+        if changed.any():
+            made[changed] = self._wholes.scores(tensor, after, images)[changed]
+        return made, expected
+
+    def _layer(self, fault: Upset) -> IntLayer:
+        layer = self.sites.layer(fault.target)
+        assert layer is not None, "the target's population comes from its layer"
+        return layer
 
     def _resumed(self, cut: str, faults: Sequence[Upset], free: FaultFree) -> list[FaultRecord]:
         records: list[FaultRecord] = []
@@ -170,21 +200,19 @@ class Runner:
             values = free.rows(cut, fault.images)
             flip_at(values, fault.element, fault.bit)
             return np.arange(len(values)), values
-        layer = self.sites.layer(fault.target)
-        assert layer is not None, "a fault in a trusted layer has one"
+        layer = self._layer(fault)
         x = free.rows(layer.source, fault.images)
+        flat = free.all(cut).reshape(len(free.all(cut)), -1)
         if fault.target.kind == "accumulator":
-            where = np.unravel_index(fault.element, layer.out_shape)
-            channel, spot = int(where[0]), slice(fault.element, fault.element + 1)
-            sums = element_sums(layer, x, fault.element)[:, None]
-            flip_at(sums, 0, fault.bit)
+            spot = slice(fault.element, fault.element + 1)
+            clean = flat[free.places(fault.images), spot]
+            made = _faulty_element(layer, fault, x, clean[:, 0])[:, None]
         else:
             channel, sums = _faulty_channel(layer, fault, x)
-            pixels = sums[0].size
-            spot = slice(channel * pixels, (channel + 1) * pixels)
-        made = requantise(layer, sums, channel).reshape(len(x), -1)
-        flat = free.all(cut).reshape(len(free.all(cut)), -1)
-        rows = np.flatnonzero((made != flat[free.places(fault.images), spot]).any(axis=1))
+            spot = slice(channel * sums[0].size, (channel + 1) * sums[0].size)
+            clean = flat[free.places(fault.images), spot]
+            made = requantise(layer, sums, channel).reshape(len(x), -1)
+        rows = np.flatnonzero((made != clean).any(axis=1))
         values = free.rows(cut, fault.images[rows])
         values.reshape(len(rows), flat.shape[1])[:, spot] = made[rows]
         return rows, values
@@ -204,6 +232,19 @@ class Runner:
             nonfinite=int(broken.sum()),
             outcome="sdc" if sdc else "benign" if len(rows) else "masked",
         )  # fmt: skip
+
+
+def _faulty_element(
+    layer: IntLayer, fault: Upset, x: NDArray[Any], clean: NDArray[Any]
+) -> NDArray[Any]:
+    """The hit element [n] with one bit of its sum inverted. Where that changes nothing in the
+    integer reference, the runtime's own value ``clean`` stays: they may differ by a rounding."""
+    channel = int(np.unravel_index(fault.element, layer.out_shape)[0])
+    sums = element_sums(layer, x, fault.element)[:, None]
+    before = requantise(layer, sums, channel)[:, 0]
+    flip_at(sums, 0, fault.bit)
+    after = requantise(layer, sums, channel)[:, 0]
+    return np.where(after == before, clean, after)
 
 
 def _faulty_channel(

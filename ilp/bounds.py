@@ -38,11 +38,21 @@ def default_peak(facts: Facts) -> int:
 
 def cost_bound(facts: Facts) -> int:
     """A proved lower bound of the objective: cheapest modes, first loads of charged inputs that
-    some reader cannot stream, and what one step forces out."""
+    some reader cannot stream, stores of owed outputs that no mode streams, and what one step forces out."""
     modes = sum(min(choice.cost for choice in choices) for choices in facts.choices)
     absent = (_absence_cost(facts, op) for op in range(facts.steps))
     first = sum(facts.load_cost[k] for k in facts.tensors if _must_load(facts, k))
-    return modes + first + max(absent, default=0)
+    last = sum(facts.store_cost[k] for k in facts.tensors if _must_store(facts, k))
+    return modes + first + last + max(absent, default=0)
+
+
+def _must_store(facts: Facts, name: str) -> bool:
+    """Whether an owed output is stored in every plan, because no mode streams it."""
+    return name in facts.owed and not _streamable(facts, name)
+
+
+def _streamable(facts: Facts, name: str) -> bool:
+    return any(name in choice.writes for choice in facts.choices[facts.producer[name]])
 
 
 def _must_load(facts: Facts, name: str) -> bool:
@@ -87,7 +97,7 @@ def _price(facts: Facts, name: str, op: int) -> int:
     later = [reader for reader in facts.consumers[name] if _precedes(facts, op, reader)]
     load = any(all(name not in c.reads for c in facts.choices[reader]) for reader in later)
     if name in facts.producer:
-        free = any(name in c.writes for c in facts.choices[facts.producer[name]])
+        free = name in facts.owed or _streamable(facts, name)
     else:
         free = name in facts.clean
         # A first use streamed from a clean copy leaves the free residency for later.

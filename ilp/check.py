@@ -111,6 +111,10 @@ def _replay(problem: Problem, schedule: Schedule, ops: Mapping[int | str, Op]) -
             yield f"{where}: {text}"
         for text in _departures(state, step, op, mode):
             yield f"{where}: {text}"
+    if problem.charge_outputs:
+        missing = sorted(set(problem.graph_outputs) & state.produced - state.in_dram)
+        for name in missing:
+            yield f"graph output {name!r} never reaches DRAM"
     known = [mode for mode in modes if mode is not None]
     if len(known) == len(modes):
         yield from _space(state, schedule.steps, known, schedule)

@@ -118,7 +118,7 @@ def define_residency_variables(program: Program) -> None:
             if readers and (step > span.start or name in facts.charged):
                 variable = model.variable(f"l.{name}.{step}", integral=False)
                 program.load[name, step] = variable
-        if name not in facts.clean and facts.consumers[name]:
+        if name not in facts.clean and (facts.consumers[name] or name in facts.owed):
             program.store[name] = model.variable(f"w.{name}", integral=False)
 
 
@@ -235,6 +235,7 @@ def define_copy_constraints(program: Program) -> None:
     l(k,t) <= w(k) + o(k), l(k,t) <= sum_{u < t} x(prod,u), and for every reader i
     sum_{m streaming k, t} z(i,m,t) <= w(k) + o(k). A graph input has a copy if it is clean;
     else it must have been on chip: sum_{i, m streaming k} z(i,m,t) <= sum_{u < t} c(k,u).
+    A graph output that is owed reaches DRAM either way: w(k) + o(k) >= 1.
     """
     facts, model = program.facts, program.model
     for (name, step), variable in program.load.items():
@@ -247,6 +248,8 @@ def define_copy_constraints(program: Program) -> None:
     for name in facts.tensors:
         if name in facts.clean:
             continue
+        if name in facts.owed:
+            model.add([(1, program.store[name]), *program.writes(name)], lower=1)
         for reader in facts.consumers[name]:
             reads = [(c, t, v) for c, t, v in program.of_op[reader] if name in c.reads]
             if reads:

@@ -55,6 +55,8 @@ class Facts:
     """Graph inputs that are in DRAM already."""
     charged: frozenset[str]
     """Clean graph inputs whose first residency is a paid load as well."""
+    owed: frozenset[str]
+    """Graph outputs that must reach DRAM."""
 
     @property
     def steps(self) -> int:
@@ -103,7 +105,13 @@ def find_facts(problem: Problem) -> Facts:
         load_cost=_costs(problem, problem.load_cost, used),
         clean=clean,
         charged=clean if problem.charge_inputs else frozenset(),
+        owed=_owed(problem, producer),
     )
+
+
+def _owed(problem: Problem, producer: Mapping[str, int]) -> frozenset[str]:
+    made = (name for name in problem.graph_outputs if name in producer)
+    return frozenset(made) if problem.charge_outputs else frozenset()
 
 
 def _costs(

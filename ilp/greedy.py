@@ -176,6 +176,8 @@ def _weigh(
             free = name in facts.clean - facts.charged
             score += 0 if free else facts.load_cost[name]
     score += sum(facts.load_cost[name] for name in choice.writes if facts.consumers[name])
+    made = [name for name in choice.needed if facts.producer.get(name) == choice.op]
+    score += sum(facts.store_cost[name] for name in made if name in facts.owed)
 
     staying: list[str] = []
     leaving: list[str] = []

@@ -66,6 +66,9 @@ class Problem:
     charge_inputs: bool = False
     """With ``inputs_clean``: the first residency of a graph input is a load like any other (listed
     in ``Step.loads`` and paid), not free; so streaming it and loading it compare fairly."""
+    charge_outputs: bool = False
+    """Every graph output must end up in DRAM: stored from the scratchpad (listed in
+    ``Step.stores`` and paid like any store) or streamed there by its operator's mode."""
     alignment: int = 1
     """Addresses are multiples of it, and sizes occupy multiples of it."""
     store_cost: Mapping[str, int] | None = None

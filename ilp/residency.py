@@ -72,9 +72,9 @@ def _episodes_of(
         loaded = bool(episodes) or made_in_dram or name in facts.charged
         episodes.append(Episode(name, first, last, loaded))
     uses = streams + [episode.first for episode in episodes if episode.loaded]
-    if not uses or has_copy:
+    if has_copy or not (uses or name in facts.owed):
         return episodes, None
-    return episodes, min(episodes[0].last, min(uses) - 1)
+    return episodes, min([episodes[0].last, *(use - 1 for use in uses)])
 
 
 def _runs(needs: Sequence[int], kept: AbstractSet[int]) -> list[tuple[int, int]]:

@@ -43,7 +43,7 @@ def plan_memory(
     solved = ilp.schedule(problem, solver=schedule.solver, effort=schedule.effort)
     if solved.infeasibility is not None:
         raise InfeasibleError(solved.infeasibility, location)
-    steps = plan_steps(workload, columns, solved)
+    steps = plan_steps(columns, solved)
     drafted = MemoryPlan(
         steps=steps,
         peak_bytes=solved.peak_bytes,
@@ -121,6 +121,7 @@ def build_problem(
         order=order,
         inputs_clean=True,
         charge_inputs=True,
+        charge_outputs=True,
         alignment=accelerator.scratchpad.alignment_bytes,
         store_cost=transfers,
         load_cost=transfers,
@@ -162,23 +163,18 @@ def column_cost(candidate: Candidate, accelerator: Accelerator, objective: str) 
     return _picojoule(moved, candidate.cycles, accelerator)
 
 
-def plan_steps(workload: Workload, columns: Columns, solved: ilp.Schedule) -> tuple[Step, ...]:
-    """Translate the solver's steps; a resident graph output is stored where it is made."""
-    outputs = {op.name: op.output for op in workload.ops}
+def plan_steps(columns: Columns, solved: ilp.Schedule) -> tuple[Step, ...]:
+    """Translate the solver's steps."""
     steps = []
     for step in solved.steps:
         op = str(step.op)
         candidate = columns[op][step.mode]
-        output = outputs[op]
-        stores = list(step.stores)
-        if output in workload.outputs and output not in candidate.streamed:
-            stores += [output] if output not in stores else []
         steps.append(
             Step(
                 op,
                 candidate,
                 step.loads,
-                tuple(stores),
+                step.stores,
                 dict(step.resident),
                 step.workspace_address,
             )

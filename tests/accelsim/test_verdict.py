@@ -56,15 +56,53 @@ def one(requirement: TargetConfig, **runs: Metric) -> Verdict:
         ({"between": (0.1, 0.3)}, (0.5, 0.4, 0.6), "fail", 0.6),
         ({"between": (0.1, 0.3)}, (0.05, 0.01, 0.09), "fail", 0.01),
         ({"at_least": 0}, (0, None, None), "pass", 0),
+        # only one side is stated: the absent one is not the point value
+        ({"at_most": 0.1}, (0.05, 0.04, None), "inconclusive", None),
+        ({"at_most": 0.1}, (0.2, 0.15, None), "fail", None),
+        ({"at_most": 0.1}, (0.2, None, 0.3), "inconclusive", 0.3),
+        ({"at_least": 0.9}, (0.95, None, 0.97), "inconclusive", None),
+        ({"at_least": 0.9}, (0.85, 0.8, None), "inconclusive", 0.8),
+        ({"at_least": 0.9}, (0.85, None, 0.89), "fail", None),
+        ({"between": (0.1, 0.3)}, (0.2, 0.15, None), "inconclusive", None),
+        ({"between": (0.1, 0.3)}, (0.2, None, 0.25), "inconclusive", None),
+        ({"between": (0.1, 0.3)}, (0.5, 0.4, None), "fail", None),
     ],
 )
 def test_the_unfavourable_bound_decides(
-    limits: dict[str, Any], values: tuple[Any, ...], outcome: str, bound: float
+    limits: dict[str, Any], values: tuple[Any, ...], outcome: str, bound: float | None
 ) -> None:
     verdict = one(target(**limits), base=metric(*values))
     assert verdict.outcome == outcome
     assert verdict.bound == bound
     assert verdict.location == "run.yaml:9:5"
+
+
+@pytest.mark.parametrize("known", [{"confidence": 0.95}, {"n": 2000}])
+@pytest.mark.parametrize("limits", [{"at_most": 0.1}, {"at_least": 0.1}, {"between": (0.0, 0.2)}])
+def test_a_point_estimate_decides_nothing(known: dict[str, Any], limits: dict[str, Any]) -> None:
+    for value in (0.0, 0.05, 0.1, 0.5):
+        verdict = one(target(**limits), base=metric(value, **known))
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+        assert "no bound is stated" in verdict.detail
+        assert verdict.bound is None
+    one_sided = one(target(at_most=0.1), base=metric(0.05, 0.01, **known))
+    assert "no upper bound is stated" in one_sided.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("accuracy.worst", "worst of the faults tried, not a bound"),
+        ("accuracy.worst@1e-05", "worst of the faults tried, not a bound"),
+        ("accuracy.fault_free", "on the fixed evaluation set"),
+    ],
+)
+def test_what_was_only_observed_is_called_so(name: str, words: str) -> None:
+    """A sample extreme has no interval: it is judged as it is, and every verdict says so."""
+    for value, outcome in ((0.6, "pass"), (0.4, "fail")):
+        verdict = one(target(name, at_least=0.5), base=metric(value, n=2000))
+        assert verdict.outcome == outcome
+        assert words in verdict.detail
 
 
 def test_nan_never_passes() -> None:
@@ -79,13 +117,19 @@ def test_nan_never_passes() -> None:
 
 
 def test_the_sample_size_that_would_decide() -> None:
-    # half-width 0.04 must shrink to the distance 0.02: four times the samples
+    # half-width 0.04 must shrink to the distance 0.02: four times the samples if it went with
+    # 1/sqrt(n) alone, a little less as its rare-event part goes with 1/n
     verdict = one(target(at_most=0.1), base=metric(0.08, 0.05, 0.12, n=1000, confidence=0.95))
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "about 4000 samples would decide" in verdict.detail
+    assert "about 3511 samples would decide" in verdict.detail
     assert "0.95 confidence" in verdict.detail
     unknown = one(target(at_most=0.1), base=metric(0.08, 0.05, 0.12))
-    assert "about 4 times" in unknown.detail
+    assert "about 3.5 times" in unknown.detail
+    # no event in 1000: the bound shrinks like 1/n, so a limit at a quarter of it takes 4000, not 16000
+    clean = one(target(at_most=0.001), base=metric(0.0, 0.0, 0.004, n=1000, confidence=0.95))
+    assert "about 4000 samples would decide" in clean.detail
+    rate = one(target(at_most=10.0), base=metric(8.0, 6.0, 12.0, unit="FIT"))
+    assert "about 2 to 4 times the samples would decide, the fewer the rarer" in rate.detail
     at_limit = one(target(at_most=0.1), base=metric(0.1, 0.05, 0.12, n=10))
     assert "too close" in at_limit.detail
 
@@ -109,15 +153,49 @@ def test_ratio_of_intervals_uses_the_worst_quotient() -> None:
     )
     assert verdict.outcome is Outcome.PASS
     assert verdict.bound == pytest.approx(0.03 / 0.08)
-    assert "0.9 confidence" in verdict.detail
+    assert "at 0.85 confidence" in verdict.detail
+    assert "both intervals hold at 1 - 0.1 - 0.05 = 0.85" in verdict.detail
     verdict = one(
         target(at_most=0.3, relative_to="base", variant="v"),
         base=metric(0.10, 0.08, 0.12, n=2000),
         v=metric(0.02, 0.01, 0.03, n=1000),
     )
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    # value 0.2, bound 0.375, limit 0.3: (0.175 / 0.1)^2 x 1000
-    assert "about 3063 samples" in verdict.detail
+    # value 0.2, bound 0.375, limit 0.3: 1000 times 0.175 / 0.1, or times its square
+    assert "about 1750 to 3063 samples" in verdict.detail
+    assert "confidence" not in verdict.detail, "none was stated"
+
+
+def test_confidences_of_a_ratio_add_their_errors() -> None:
+    """Two intervals at 95 % hold together at 90 %, not at the smaller of the two."""
+
+    def detail(first: Metric, second: Metric) -> str:
+        gate = target(at_most=9.0, relative_to="base", variant="v")
+        return one(gate, base=second, v=first).detail
+
+    sure = metric(0.2, 0.1, 0.3, confidence=0.95)
+    assert "at 0.9 confidence" in detail(sure, sure)
+    assert "1 - 0.05 - 0.05 = 0.9" in detail(sure, sure)
+    assert "at 0.95 confidence" in detail(sure, metric(0.1))
+    assert "at 0.95 confidence" in detail(metric(0.1), sure)
+    assert "confidence" not in detail(sure, metric(0.2, 0.1, 0.3))
+
+
+@pytest.mark.parametrize("side", ["at_most", "at_least"])
+def test_a_ratio_of_one_sided_estimates(side: str) -> None:
+    def outcome(value: Metric, reference: Metric, limit: float) -> str:
+        gate = target("asil.pmhf_fit", relative_to="base", variant="v", **{side: limit})
+        return one(gate, base=reference, v=value).outcome
+
+    above = metric(1.0, None, 2.0, confidence=0.95)
+    assert outcome(above, above, 100.0) == "inconclusive", "the reference may be near 0"
+    assert outcome(above, above, 0.01) == "inconclusive"
+    # 2 / 4 at most, whatever the reference's upper bound; no lower bound
+    halved = outcome(above, metric(5.0, 4.0, None), 0.5)
+    assert halved == ("pass" if side == "at_most" else "inconclusive")
+    # 2 / 5 at least, whatever the value's upper bound
+    more = outcome(metric(3.0, 2.0, None), metric(4.0, 3.0, 5.0), 0.4)
+    assert more == ("pass" if side == "at_least" else "inconclusive")
 
 
 def test_a_reference_of_zero() -> None:
@@ -176,6 +254,7 @@ def test_asil_expands_to_five() -> None:
     assert [v.name for v in verdicts] == [f"ASIL C: {name}" for name in FMEDA]
     assert [v.limit for v in verdicts] == [0.97, 0.97, 0.97, 0.80, 10.0]
     assert [v.outcome for v in verdicts] == ["pass"] * 5
+    assert all(v.applicable for v in verdicts)
     assert exit_code(verdicts) == 0
     higher = judge([target(None, asil="D", budget_share=0.5)], {"base": FMEDA})
     assert [v.outcome for v in higher] == ["fail", "fail", "fail", "fail", "fail"]
@@ -195,7 +274,8 @@ def test_only_lfm_may_be_not_applicable() -> None:
     for metrics in (without, without | {"asil.lfm": metric("n/a")}):
         verdict = judge([requirement], {"base": metrics})[3]
         assert (verdict.outcome, verdict.value) == (Outcome.PASS, None)
-        assert "not applicable" in verdict.detail
+        assert verdict.detail == "not applicable: no permanent multiple-point faults"
+        assert not verdict.applicable
     del without["asil.spfm_permanent"]
     with pytest.raises(AccelsimError, match="metric not produced") as caught:
         judge([requirement], {"base": without})
@@ -266,6 +346,20 @@ def test_a_bad_reference_file(tmp_path: Path, content: str | None, code: str) ->
         judge([requirement], {"v": {"latency.cycles": metric(1)}})
     [mistake] = caught.value.mistakes
     assert (mistake.code, str(mistake.location)) == (code, "run.yaml:9:5")
+
+
+@given(
+    st.sampled_from(["at_least", "at_most"]), st.floats(-2, 2), st.tuples(*[st.floats(-2, 2)] * 3)
+)
+def test_a_missing_bound_never_decides(
+    relation: str, limit: float, numbers: tuple[float, ...]
+) -> None:
+    """Leaving a bound out turns no verdict into another decision, at most into no decision."""
+    low, value, high = sorted(numbers)
+    whole = one(target(**{relation: limit}), base=metric(value, low, high, n=10)).outcome
+    for bounds in ((low, None), (None, high), (None, None)):
+        less = one(target(**{relation: limit}), base=metric(value, *bounds, n=10)).outcome
+        assert less in (whole, Outcome.INCONCLUSIVE)
 
 
 @given(

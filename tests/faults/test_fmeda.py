@@ -69,6 +69,59 @@ def test_detected_but_not_corrected_costs_availability():
     assert ecc.availability_fit == pytest.approx(99.0 * 0.02)
 
 
+def test_every_live_upset_that_is_reported_stops_the_system():
+    """Parity cannot know that nine of ten upsets would not have changed the answer."""
+    found = fmeda([row(mechanism="parity", coverage=0.6, exposure=0.5, p_dangerous=0.1)])
+    assert found.detected_fit == pytest.approx(100 * 0.5 * 0.1 * 0.6)
+    assert found.availability_fit == pytest.approx(100 * 0.5 * 0.6)
+    assert found.false_alarm_fit == pytest.approx(100 * 0.5 * 0.9 * 0.6)
+    # P(dangerous) of 0: nothing to detect, and yet the system stops.
+    idle = fmeda([row(mechanism="parity", coverage=0.6, exposure=0.5, p_dangerous=0.0)])
+    assert idle.availability_fit == idle.false_alarm_fit == pytest.approx(30.0)
+
+
+def test_upsets_of_a_copy_are_false_alarms():
+    rows = [
+        row("array", base=10.0, mechanism="dmr", coverage=0.99),
+        row("array.dmr", base=10.0, mechanism="dmr", coverage=0.99, latent_only=True,
+            partner="array"),
+        row("vector", base=10.0, mechanism="tmr", coverage=0.99, corrected=0.99),
+        row("vector.tmr", base=20.0, mechanism="tmr", coverage=0.99, corrected=0.99,
+            exposure=0.5, latent_only=True, partner="vector"),
+    ]  # fmt: skip
+    found = fmeda(rows)
+    assert found.pmhf_fit == pytest.approx(0.2)
+    assert found.rows[1].availability_fit == found.rows[1].false_alarm_fit == pytest.approx(9.9)
+    assert found.rows[3].safe_fit == 10.0
+    assert found.availability_fit == pytest.approx(2 * 9.9 + (10 + 10) * 0.99 * 0.01)
+    assert found.false_alarm_fit == pytest.approx(9.9 + 10 * 0.99 * 0.01)
+
+
+def test_a_mechanism_that_covers_nothing_of_a_class_leaves_single_point_faults():
+    found = fmeda([row("array", base=8.0, mechanism="self_test", coverage=0.0)]).rows[0]
+    assert (found.single_point_fit, found.residual_fit) == (8.0, 0.0)
+
+
+def test_shares_of_the_pmhf():
+    rows = [
+        row("ram", base=6.0, mark="D"),
+        row("logic", base=1.0, evidence="assumed", mark="E"),
+        row("link", base=3.0, evidence="assumed", mark="S"),
+    ]
+    found = fmeda(rows)
+    assert found.pmhf_measured_share == pytest.approx(0.6)
+    assert found.pmhf_example_share == pytest.approx(0.1)
+    none = fmeda([row(base=0.0)])
+    assert none.pmhf_measured_share is None
+    # A pair of faults rests on an example as soon as one of its rates does.
+    pair = [
+        row("ram", mechanism="ecc", coverage=1.0, mark="D"),
+        row("ram.ecc", "permanent", latent_only=True, partner="ram", mark="E", evidence="assumed"),
+    ]
+    assert fmeda(pair).pmhf_example_share == pytest.approx(1.0)
+    assert fmeda(pair).pmhf_measured_share == 0.0
+
+
 def test_dual_point_textbook_figure():
     """100 FIT latent in the mechanism, 100 FIT in the block, 10,000 h: 0.05 FIT."""
     rows = [
@@ -98,7 +151,8 @@ def test_hand_computed_fmeda_with_dual_points():
         row("logic", "permanent", 6.0, p_dangerous=0.5, element="logic"),
         # The ECC's own logic: 10 permanent, 2 of them latent; 1 transient, never latent.
         row("ecc", "permanent", 10.0, latent_only=True, partner="ram", coverage_latent=0.8),
-        row("ecc", "transient", 1.0, latent_only=True, partner="ram"),
+        row("ecc", "transient", 1.0, latent_only=True, partner="ram", mechanism="ecc",
+            coverage=1.0),
     ]  # fmt: skip
     result = fmeda(rows, mission_hours=20_000, detection_hours=2.0)
     assert result.raw_fit == pytest.approx(437.0)
@@ -115,8 +169,10 @@ def test_hand_computed_fmeda_with_dual_points():
     brief = (9 * 54 + 45 * 11) * 2.0
     assert result.pmhf_dual_point_fit == pytest.approx((waiting + brief) * 1e-9)
     assert result.pmhf_fit == pytest.approx(9 + (waiting + brief) * 1e-9)
-    # 18 (half of 36) + 9 + 8 + 1 stop the system.
-    assert result.availability_fit == pytest.approx(36.0)
+    # Memory 400 x 0.5 x 0.9 x 0.5 = 90 and 20 x 0.9 = 18; the ECC itself 8 + 1.
+    assert result.availability_fit == pytest.approx(117.0)
+    # Of these, 36 x 0.5 + 18 would have been dangerous.
+    assert result.false_alarm_fit == pytest.approx(81.0)
 
 
 share = st.floats(0, 1)
@@ -129,10 +185,11 @@ def fmeda_rows(draw):
     return row(
         draw(st.sampled_from(["a", "b"])),
         draw(st.sampled_from(["transient", "permanent"])),
-        draw(st.floats(0, 1e6)),
+        draw(st.just(0.0) | st.floats(1e-100, 1e6)),
         exposure=draw(share),
         p_dangerous=p,
         p_point=p * draw(share),
+        mark=draw(st.sampled_from("SRDE")),
         mechanism="m" if covered else "none",
         coverage=draw(share) if covered else 0.0,
         corrected=draw(share),
@@ -163,14 +220,73 @@ def test_budget_check_sees_a_lost_and_a_doubled_rate():
     with pytest.raises(AccelsimError) as caught:
         check_budget(replace(good, rows=(lost, good.rows[1])))
     assert any("sum to" in m.message for m in caught.value.mistakes)
-    for wrong in (
-        replace(good, pmhf_fit=good.pmhf_fit / 2),
-        replace(good, spfm=0.9),
-        replace(good, spfm_permanent=None),
-        replace(good, rows=(replace(good.rows[0], safe_fit=-50.0, detected_fit=100.0),)),
-    ):
-        with pytest.raises(AccelsimError, match="F620"):
-            check_budget(wrong)
+    negative = replace(good, rows=(replace(good.rows[0], safe_fit=-50.0, detected_fit=100.0),))
+    with pytest.raises(AccelsimError, match="F620"):
+        check_budget(negative)
+
+
+def guarded_design():
+    """Every metric and every rate of some row is neither 0 nor 1."""
+    rows = [
+        row("ram", "transient", 400.0, exposure=0.5, p_dangerous=0.2, mark="D",
+            mechanism="ecc", coverage=0.9, corrected=0.5),
+        row("ram.part", "permanent", 20.0, p_dangerous=0.7, mechanism="ecc", coverage=0.9,
+            coverage_latent=0.5, evidence="assumed"),
+        row("logic", "permanent", 6.0, p_dangerous=0.5, evidence="assumed"),
+        row("ram.ecc", "permanent", 10.0, latent_only=True, partner="ram", coverage_latent=0.8,
+            evidence="assumed"),
+        row("ram.copy", "transient", 10.0, latent_only=True, partner="ram", mechanism="ecc",
+            coverage=0.5, exposure=0.5, evidence="assumed"),
+    ]  # fmt: skip
+    return fmeda(rows, detection_hours=1.0)
+
+
+METRICS = [
+    "spfm", "spfm_transient", "spfm_permanent", "lfm", "pmhf_fit", "pmhf_dual_point_fit",
+    "raw_fit", "dangerous_fit", "detected_fit", "availability_fit", "false_alarm_fit",
+    "pmhf_measured_share", "pmhf_example_share",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("factor", [0.0, 1 - 1e-6, 1 + 1e-6, None])
+def test_the_budget_check_catches_every_corrupted_metric(metric, factor):
+    good = guarded_design()
+    value = getattr(good, metric)
+    assert value not in (None, 0.0, 1.0)
+    wrong = replace(good, **{metric: None if factor is None else value * factor})
+    with pytest.raises(AccelsimError) as caught:
+        check_budget(wrong)
+    assert any(m.message.startswith(f"{metric} is") for m in caught.value.mistakes)
+
+
+RATES = [
+    "safe_fit", "single_point_fit", "residual_fit", "latent_fit", "detected_fit",
+    "availability_fit", "false_alarm_fit",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("rate", RATES)
+def test_the_budget_check_catches_every_corrupted_rate(number, rate):
+    good = guarded_design()
+    rows = list(good.rows)
+    rows[number] = replace(rows[number], **{rate: getattr(rows[number], rate) + 0.001})
+    with pytest.raises(AccelsimError, match=rate):
+        check_budget(replace(good, rows=tuple(rows)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"base_fit": 401.0}, {"exposure": 0.51}, {"p_dangerous": 0.21}, {"coverage": 0.91},
+     {"corrected": 0.51}, {"fault_class": "permanent"}, {"evidence": "assumed"}, {"mark": "E"},
+     {"latent_only": True}],
+)  # fmt: skip
+def test_the_budget_check_catches_rows_that_do_not_give_the_result(change):
+    good = guarded_design()
+    first = replace(good.rows[0], row=replace(good.rows[0].row, **change))
+    with pytest.raises(AccelsimError, match="F620"):
+        check_budget(replace(good, rows=(first, *good.rows[1:])))
 
 
 def test_exports():
@@ -199,13 +315,14 @@ def test_all_mistakes_at_once():
         row("d", coverage=0.5),
         row("e", latent_only=True, partner="nowhere"),
         row("f", bits=-1, p_point=0.9, p_dangerous=0.1),
+        row("g", p_point=0.1, p_lower=0.2, mark="X"),
     ]
     with pytest.raises(AccelsimError) as caught:
         fmeda(rows, mission_hours=0.0, confidence=1.0, detection_hours=-1.0)
     messages = [m.message for m in caught.value.mistakes]
-    assert len(messages) == 12
+    assert len(messages) == 14
     for word in ("coverage is 1.2", "base_fit is -1.0", "exposure is nan", "eternal", "hearsay",
-                 "without a mechanism", "nowhere", "bits is -1", "p_point 0.9",
+                 "without a mechanism", "nowhere", "p_lower 0.2", "mark 'X'", "bits is -1", "p_point 0.9",
                  "mission_hours", "detection_hours", "confidence 1.0"):  # fmt: skip
         assert any(word in text for text in messages), word
 

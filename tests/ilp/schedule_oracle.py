@@ -22,6 +22,8 @@ def cheapest(problem):
     inputs = set(problem.graph_inputs)
     clean = frozenset(inputs if problem.inputs_clean else ())
     free = set() if problem.inputs_clean and problem.charge_inputs else inputs
+    owed = {n for op in problem.ops for n in op.outputs} & set(problem.graph_outputs)
+    owed = owed if problem.charge_outputs else set()
     # (cost, tie, done operators, on chip, in DRAM, arrived inputs, bytes used in the last step)
     start = (frozenset(), frozenset(), clean, frozenset(), 0)
     queue = [(0, 0, start)]
@@ -32,7 +34,9 @@ def cheapest(problem):
             continue
         done, chip, dram, arrived, used = state
         if len(done) == len(problem.ops):
-            return cost
+            if owed <= dram:
+                return cost
+            continue
         made = {name for i in done for name in problem.ops[i].outputs} | inputs
         for i, op in enumerate(problem.ops):
             if i in done or not set(op.inputs) <= made:

@@ -40,11 +40,12 @@ def random_problem(seed, *, modes=True):
         sizes,
         tuple(ops),
         tuple(inputs),
-        (),
+        tuple(name for op in ops for name in op.outputs if random.random() < 0.4),
         0,
         order=random.choice(["free", "free", "given"]),
         inputs_clean=random.random() < 0.5,
         charge_inputs=random.random() < 0.5,
+        charge_outputs=random.random() < 0.5,
         alignment=random.choice([1, 1, 2]),
         load_cost=random.choice([None, {name: random.randrange(4) for name in sizes}]),
     )

@@ -61,6 +61,19 @@ def test_dropped_input_is_stored_and_reloaded_unless_clean(solver):
     assert ilp.schedule(charged, solver=solver).cost == 8
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_an_owed_graph_output_is_stored_or_streamed_and_paid_once(solver):
+    case = graph({"x": 4, "y": 3}, [("x", "y")], "x", 7)
+    assert ilp.schedule(case, solver=solver).cost == 0
+    owed = replace(case, graph_outputs=("y",), charge_outputs=True)
+    result = ilp.schedule(owed, solver=solver)
+    assert (result.status, result.cost, result.steps[0].stores) == ("optimal", 3, ("y",))
+    stream = Mode("stream", cost=2, streamed=frozenset("y"))
+    streaming = replace(owed, ops=(replace(owed.ops[0], modes=(Mode(), stream)),))
+    result = ilp.schedule(streaming, solver=solver)
+    assert (result.cost, result.steps[0].mode, result.steps[0].stores) == (2, "stream", ())
+
+
 def test_a_tensor_read_twice_by_one_operator_counts_once():
     twice = graph({"x": 4, "y": 2}, [("xx", "y")], "x", 6)
     result = ilp.schedule(twice)
