@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accelsim.errors import AccelsimError, Location, Mistake
+from accelsim.printable import printable, printable_tree
 from accelsim.record import RunRecord
-from accelsim.verdict import Outcome, Verdict, exit_code
+from accelsim.verdict import Outcome, Verdict, exit_code, tally
 
 if TYPE_CHECKING:
     from accelsim.pipeline import Run
@@ -42,12 +43,20 @@ class CheckResult:
         return sarif_json(self.records)
 
     def render(self, style: str) -> str:
-        """The verdicts as ``text``, ``json`` or ``github`` annotations."""
+        """The verdicts as ``text``, ``json`` or ``github`` annotations; names from files cannot
+        steer the terminal."""
         if style == "json":
             return render_json(self.verdicts)
         if style == "github":
             return "".join(annotation(v) for _, v in self.verdicts if v.outcome != Outcome.PASS)
-        return render_text(self.verdicts)
+        from accelsim.report.basis import asil_basis, cautions
+
+        basis = [
+            f"note: {printable(f'{record.name}, {line}')}\n"
+            for record in self.records
+            for line in (*asil_basis(record), *cautions(record))
+        ]
+        return "".join(basis) + render_text(self.verdicts)
 
 
 def check_inputs(
@@ -98,11 +107,16 @@ def limit_text(verdict: Verdict) -> str:
 
 
 def render_text(verdicts: Sequence[tuple[str, Verdict]]) -> str:
-    """One line per verdict; what is not met comes last, where it is seen."""
+    """One line per verdict, then the count; what is not met comes last, where it is seen."""
     order = {Outcome.PASS: 0, Outcome.INCONCLUSIVE: 1, Outcome.FAIL: 2}
     lines = []
-    for run, v in sorted(verdicts, key=lambda pair: order[pair[1].outcome]):
-        value = "n/a" if v.value is None else f"{v.value:.6g}"
+    found = sorted(printable_tree(tuple(verdicts)), key=lambda pair: order[pair[1].outcome])
+    for run, v in found:
+        if not v.applicable:
+            where = run if v.variant == "base" else f"{run}/{v.variant}"
+            lines.append(f"{v.outcome.upper()} ({v.detail}) {where}: {v.name}")
+            continue
+        value = "not finite" if v.value is None else f"{v.value:.6g}"
         bound = "" if v.bound is None or v.bound == v.value else f" (bound {v.bound:.6g})"
         where = run if v.variant == "base" else f"{run}/{v.variant}"
         unit = f" {v.unit}" if v.unit not in ("", "1") else ""
@@ -110,9 +124,8 @@ def render_text(verdicts: Sequence[tuple[str, Verdict]]) -> str:
             f"{v.outcome.upper():<12} {where}: {v.name} = {value}{unit}{bound}, "
             f"required {limit_text(v)}{unit}"
         )
-    missed = sum(v.outcome != Outcome.PASS for _, v in verdicts)
     if verdicts:
-        lines.append(f"{len(verdicts)} targets, {len(verdicts) - missed} met, {missed} not met")
+        lines.append(tally([v for _, v in verdicts]))
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -129,12 +142,13 @@ def _escape(text: str, *, prop: bool = False) -> str:
 
 def annotation(verdict: Verdict) -> str:
     """A GitHub workflow command that marks the target in the config."""
+    verdict = printable_tree(verdict)
     file, _, rest = verdict.location.partition(":")
     line, _, column = rest.partition(":")
     parts = [f"file={_escape(file, prop=True)}"]
     parts += [f"line={line}"] if line else []
     parts += [f"col={column}"] if column else []
-    value = "n/a" if verdict.value is None else f"{verdict.value:.6g}"
+    value = "not finite" if verdict.value is None else f"{verdict.value:.6g}"
     text = f"{verdict.name} = {value}, required {limit_text(verdict)}: {verdict.detail}"
     level = "error" if verdict.outcome == Outcome.FAIL else "warning"
     return f"::{level} {','.join(parts)},title=accelsim {verdict.outcome}::{_escape(text)}\n"

@@ -7,6 +7,7 @@ Heavy imports happen inside the commands, so that ``--help`` stays instant.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from accelsim.errors import AccelsimError, Location, Mistake
+from accelsim.printable import printable, printable_lines
 
 if TYPE_CHECKING:
     from accelsim.pipeline import Run
@@ -76,10 +78,17 @@ def _run(
             config,
             overrides=_overrides(sets),
             seed=seed,
-            workers=jobs,
+            workers=jobs or _cores(),
             exact_events=exact,
             progress=progress,
         )
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @app.command()
@@ -108,7 +117,7 @@ def run(
         sys.stdout.write((folder / "metrics.json").read_text(encoding="utf-8"))
     else:
         _print_summary(done.record)
-        sys.stdout.write(f"report: {folder / 'report.html'}\n")
+        _say(f"report: {folder / 'report.html'}")
     raise typer.Exit(done.exit_code)
 
 
@@ -181,7 +190,7 @@ def validate(
     for path in configs:
         try:
             validate_config(path, _overrides(sets))
-            sys.stdout.write(f"{path}: valid\n")
+            _say(f"{path}: valid")
         except AccelsimError as error:
             mistakes += error.mistakes
     if mistakes:
@@ -219,8 +228,8 @@ def init(
 
     written = write_init(directory)
     for path in written:
-        sys.stdout.write(f"wrote {path}\n")
-    sys.stdout.write(f"now: accelsim run {directory / 'run.yaml'}\n")
+        _say(f"wrote {path}")
+    _say(f"now: accelsim run {directory / 'run.yaml'}")
 
 
 @app.command()
@@ -239,7 +248,12 @@ def report(
         _print_summary(record)
         return
     for path in write_views(record, run_dir, html=html, timeline=timeline, csv=csv):
-        sys.stdout.write(f"wrote {path}\n")
+        _say(f"wrote {path}")
+
+
+def _say(line: str) -> None:
+    """A line on stdout; a path in it may come from a file."""
+    sys.stdout.write(f"{printable(line)}\n")
 
 
 def _version(value: bool) -> None:
@@ -260,7 +274,8 @@ def _main(
 
 
 def _complain(error: AccelsimError) -> None:
-    sys.stderr.write(f"{error}\n")
+    for mistake in error.mistakes:  # their texts hold names from files: these must not act
+        sys.stderr.write(f"{printable_lines(str(mistake))}\n")
     count = len(error.mistakes)
     sys.stderr.write(f"accelsim: {count} {'mistake' if count == 1 else 'mistakes'}\n")
 
@@ -280,7 +295,7 @@ def guarded(body: Callable[[], None]) -> int:
     except Exception as bug:  # the last resort: our own bug, reported as such
         import traceback
 
-        traceback.print_exception(bug, file=sys.stderr)
+        sys.stderr.write(printable("".join(traceback.format_exception(bug)), keep="\n"))
         sys.stderr.write(
             "accelsim: internal error. This is a bug in accelsim, not in your input: please "
             "report the lines above with your config.\n"

@@ -13,7 +13,7 @@ from accelsim.plan import MemoryPlan
 from accelsim.sim.exposure import Exposure, occupancy
 from accelsim.sim.summary import bound_resource, busy_cycles, layer_rows
 from accelsim.sim.trace import Trace
-from accelsim.workload.graph import Workload
+from accelsim.workload.graph import Role, Workload
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def simulation_metrics(done: Simulated) -> dict[str, Metric]:
             metric("dram.write_bytes", sum(t.dram_write_bytes for t in tasks), "sim"),
             metric("sram.peak_bytes", plan.peak_bytes, "plan"),
             metric("sram.capacity_bytes", acc.scratchpad.bytes, "plan"),
+            metric("sram.unallocated_bytes", acc.scratchpad.bytes - plan.peak_bytes, "plan"),
             metric("sram.lower_bound_bytes", plan.lower_bound_bytes, "plan"),
             metric("plan.traffic_bytes", plan.traffic_bytes, "plan"),
             metric("plan.spill_bytes", plan.spill_bytes, "plan"),
@@ -198,4 +199,19 @@ def accumulator_bytes_used(done: Simulated) -> int:
     return max(
         (v.address + v.bytes for v in done.trace.graph.values if v.structure == "accumulators"),
         default=0,
+    )
+
+
+def dram_tensors(workload: Workload, plan: MemoryPlan) -> tuple[str, ...]:
+    """Tensors with a place in DRAM at any time, each once: weights and biases, graph inputs and
+    outputs, and every activation that the plan streams, stores or loads."""
+    moved = {
+        name
+        for step in plan.steps
+        for name in (*step.candidate.streamed, *step.loads, *step.stores)
+    }
+    moved |= {*workload.inputs, *workload.outputs}
+    stored = (Role.WEIGHT, Role.BIAS)
+    return tuple(
+        name for name, tensor in workload.tensors.items() if name in moved or tensor.role in stored
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -86,23 +85,22 @@ def run(
     *,
     overrides: Mapping[str, object] | None = None,
     seed: int | None = None,
-    workers: int | None = None,
+    workers: int = 1,
     exact_events: bool = False,
     progress: Progress = silent,
 ) -> Run:
     """Run a config file: every variant through every stage, then judge the targets.
 
-    ``workers``: processes of the fault campaigns (default: all cores); results do not depend on
-    it. ``exact_events`` is accepted for compatibility: this version steps every event anyway.
+    ``workers``: processes of the fault campaigns; results do not depend on it. More than one needs
+    the caller's script to be guarded by ``if __name__ == "__main__":``. ``exact_events`` is accepted for compatibility: this version steps every event anyway.
     Raises :class:`AccelsimError` (bad input) and :class:`InfeasibleError`.
     """
     require_own_packages()
     study = load_study(config, overrides or {}, seed)
-    count = workers or len(os.sched_getaffinity(0))
     records: dict[str, VariantRecord] = {}
     traces: dict[str, Trace] = {}
     for name, variant in {BASE: study.base, **study.variants}.items():
-        records[name], trace = run_variant(name, variant, count, progress)
+        records[name], trace = run_variant(name, variant, workers, progress)
         if trace is not None:
             traces[name] = trace
     metrics = {name: record.metrics for name, record in records.items()}

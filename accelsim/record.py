@@ -17,14 +17,6 @@ from accelsim.verdict import Verdict
 SCHEMA = "accelsim/run-record/v1"
 BASE = "base"
 
-FMEDA_COLUMNS = (
-    "block", "element", "fault_class", "bits", "base_fit", "exposure", "p_dangerous", "p_point",
-    "safe_fraction", "safe_fraction_point", "mechanism", "coverage", "corrected",
-    "coverage_latent", "safe_fit", "single_point_fit", "residual_fit", "latent_fit",
-    "detected_fit", "availability_fit", "evidence", "latent_only", "partner", "source",
-)  # fmt: skip
-"""Leading columns of fmeda.csv."""
-
 
 @dataclass(frozen=True)
 class VariantRecord:
@@ -40,7 +32,7 @@ class VariantRecord:
     exposure: tuple[Row, ...] = ()
     """One row per tensor and structure: bits, bit-cycles."""
     fmeda: Row | None = None
-    """``rows`` and ``metrics``."""
+    """``rows`` and ``metrics``; the keys of the rows are the columns of fmeda.csv, in their order."""
     campaign: Row | None = None
     """Outcome of the fault campaign without its single faults."""
     faults: tuple[Row, ...] = ()
@@ -107,9 +99,10 @@ def documents(record: RunRecord) -> dict[str, bytes]:
 
 def _variant_documents(variant: VariantRecord) -> dict[str, bytes]:
     found = {"info.json": encode(pretty(variant.info))}
-    for name, tree in (("plan.json", variant.plan), ("fmeda.json", variant.fmeda)):
-        if tree is not None:
-            found[name] = encode(pretty(tree))
+    if variant.plan is not None:
+        found["plan.json"] = encode(pretty(variant.plan))
+    if variant.fmeda is not None:
+        found["fmeda.json"] = encode(pretty(variant.fmeda, sort=False))
     if variant.curves:
         found["curves.json"] = encode(dense(variant.curves) + "\n")
     for name, text in _variant_tables(variant).items():
@@ -126,8 +119,7 @@ def _variant_tables(variant: VariantRecord) -> dict[str, str]:
     if variant.exposure:
         found["exposure.csv"] = csv_text(variant.exposure)
     if variant.fmeda is not None and variant.fmeda.get("rows"):
-        rows = [dict(sorted(row.items())) for row in variant.fmeda["rows"]]
-        found["fmeda.csv"] = csv_text(rows, FMEDA_COLUMNS)
+        found["fmeda.csv"] = csv_text(variant.fmeda["rows"])
     return found
 
 
@@ -188,9 +180,9 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def pretty(tree: Any) -> str:
-    """JSON for people and diffs: sorted keys, a line per value, no NaN."""
-    return json.dumps(plain(tree), indent=1, sort_keys=True, allow_nan=False) + "\n"
+def pretty(tree: Any, *, sort: bool = True) -> str:
+    """JSON for people and diffs: a line per value, no NaN; keys sorted, or in their own order."""
+    return json.dumps(plain(tree), indent=1, sort_keys=sort, allow_nan=False) + "\n"
 
 
 def dense(tree: Any) -> str:

@@ -9,9 +9,7 @@ MOST_TIMES = 1e6
 """More than so many times the samples is no advice."""
 
 
-def sample_advice(
-    gaps: Sequence[tuple[float, float]], n: int | None, share: float | None
-) -> str:
+def sample_advice(gaps: Sequence[tuple[float, float]], n: int | None, share: float | None) -> str:
     """What sample size would decide, in words.
 
     Args:

@@ -123,12 +123,12 @@ def _carry(old: Path, fresh: Path) -> None:
     taken = {path.relative_to(fresh).as_posix() for path in _files(fresh)}
     places = {name: name for name in mine if not _clash(name, taken)}
     taken |= set(places)
-    for name in mine:
-        folders = (f"yours{number or ''}/" for number in count())
-        while _clash(places.setdefault(name, next(folders) + name), taken - {name}):
-            places[name] = next(folders) + name
-        taken.add(places[name])
-        _link(mine[name], fresh / places[name])
+    for name, file in mine.items():
+        if name not in places:
+            others = (f"yours{number or ''}/{name}" for number in count())
+            places[name] = next(place for place in others if not _clash(place, taken))
+            taken.add(places[name])
+        _link(file, fresh / places[name])
 
 
 def _link(file: Path, place: Path) -> None:

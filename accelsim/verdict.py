@@ -51,6 +51,18 @@ class Verdict:
     applicable: bool = True
     """False where there is nothing to measure: a pass that must not be read as a requirement met."""
 
+    @property
+    def met(self) -> bool:
+        """Whether the requirement applies and is met."""
+        return self.outcome is Outcome.PASS and self.applicable
+
+    @property
+    def label(self) -> str:
+        """The outcome for people: ``FAIL``, ``PASS (not applicable)``."""
+        return (
+            self.outcome.upper() if self.applicable else f"{self.outcome.upper()} (not applicable)"
+        )
+
 
 ASIL_LIMITS: dict[str, tuple[float, float, float]] = {
     "B": (0.90, 0.60, 100.0),
@@ -143,6 +155,17 @@ def judge(targets: Sequence[TargetConfig], metrics: Mapping[str, Metrics]) -> tu
 def exit_code(verdicts: Sequence[Verdict]) -> int:
     """0 when every verdict is a pass, else 1 (inconclusive is not a pass)."""
     return 0 if all(verdict.outcome is Outcome.PASS for verdict in verdicts) else 1
+
+
+def tally(verdicts: Sequence[Verdict]) -> str:
+    """``5 of 8 targets met, 1 not applicable, 2 not met``; what there is none of is left out."""
+    met = sum(v.met for v in verdicts)
+    counts = (
+        (sum(not v.applicable for v in verdicts), "not applicable"),
+        (sum(v.outcome is not Outcome.PASS for v in verdicts), "not met"),
+    )
+    parts = [f"{count} {words}" for count, words in counts if count]
+    return ", ".join([f"{met} of {len(verdicts)} targets met", *parts])
 
 
 def _requirements(target: TargetConfig) -> Iterator[_Requirement]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 # These two are called like their modules. Bound here, before anything else imports the modules, the
 # names stay functions: a package attribute is set to a submodule only at its first import.
-from faults.campaign import campaign
+from faults.campaign import campaign, check_campaign
 from faults.fmeda import fmeda
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ __all__ = [
     "accuracy",
     "campaign",
     "check_budget",
+    "check_campaign",
     "clip_network",
     "clopper_pearson",
     "decisions",

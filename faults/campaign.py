@@ -32,6 +32,10 @@ def campaign(
     interrupted run of the same plan, are not run again. ``shard`` (i, n), counted from 1, runs
     every n-th fault only.
 
+    Targets that exist but cannot be injected (sums of layers that compute in floating point in the
+    file, tensors without a batch dimension) are not sampled: every upset there counts as a silent
+    data corruption, weighted by its exposure (:func:`faults.summarise`), and the notes name them.
+
     Raises AccelsimError: D2xx for the data, F501 for the plan, F502 to F507 for the network and its
     fit to data and plan, F508 and F509 for clipping, F590 when worker processes die twice.
     """
@@ -39,3 +43,16 @@ def campaign(
     from faults.engine import run_campaign
 
     return run_campaign(model, data, plan, workers, progress, known=known, shard=shard, sink=sink)
+
+
+def check_campaign(
+    model: str | Path, data: str | Path | EvalSet, plan: UpsetPlan | RatePlan
+) -> None:
+    """Find what :func:`campaign` would refuse, at the cost of loading the network and one image.
+
+    An UpsetPlan without targets stands for one whose targets are not known yet: all else is
+    checked. Raises AccelsimError as :func:`campaign` does.
+    """
+    from faults.engine import check_campaign as check
+
+    check(model, data, plan)

@@ -16,8 +16,8 @@ from faults.data import EvalSet, load_data
 from faults.maps import MapRunner, missing_bounds, rate_mistakes, split_maps
 from faults.network import Network, check_data, decisions
 from faults.parallel import Executor, Setup, execute
-from faults.plan import CampaignResult, FaultRecord, RatePlan, UpsetPlan
-from faults.sites import draw, plan_mistakes
+from faults.plan import CampaignResult, FaultRecord, RatePlan, Target, UpsetPlan
+from faults.sites import draw, number_mistakes, plan_mistakes, without
 from faults.summary import Run, summarise
 from faults.trust import Sites, establish_trust
 from faults.upsets import CACHE_BYTES, Runner, Work, footprint, split_work
@@ -81,11 +81,14 @@ def _prepare_upsets(
 ) -> _Prepared:
     sites = Sites(network)
     targets = [t for t in plan.targets if t.exposure > 0]
-    cuts = {cut for cut in map(sites.cut, targets) if cut is not None}
+    populations = sites.populations(targets)
+    assumed = _assumed(sites, targets)
+    injected = [t for t in targets if (t.kind, t.tensor) in populations]
+    cuts = {cut for cut in map(sites.cut, injected) if cut is not None}
     trust = establish_trust(network, data, cuts)
-    populations = sites.populations(targets, trust)
     scores = network.run(data.images)
-    faults = [f for f in draw(plan, populations, len(data)) if wanted(f.index)]
+    drawn = draw(without(plan, assumed), populations, len(data))
+    faults = [f for f in drawn if wanted(f.index)]
     units: Sequence[Work] = split_work(network, trust, faults, len(data))
     slow = sum(len(u.faults) for u in units if u.cut is None)
     notes = [
@@ -96,11 +99,30 @@ def _prepare_upsets(
     ]
     if slow:
         notes.append(f"{slow} upsets outside trusted 8-bit layers ran as whole forwards")
+    notes += trust.notes
     run = Run(
-        network.name, network.format, len(data), _top1(scores, data), trust.report, tuple(notes)
-    )
+        network.name, network.format, len(data), _top1(scores, data), trust.report, tuple(notes),
+        assumed,
+    )  # fmt: skip
     runner = Runner(network, data, scores, trust)
     return _Prepared(run, network, scores, trust, runner, units, len(faults))
+
+
+def _assumed(sites: Sites, targets: Sequence[Target]) -> dict[tuple[str, str], str]:
+    """(kind, tensor) -> reason, of the targets that cannot be injected. F505 when none can."""
+    found: dict[tuple[str, str], str] = {}
+    for target in targets:
+        reason = sites.obstacle(target)
+        if reason is not None:
+            found[target.kind, target.tensor] = reason
+    if all((t.kind, t.tensor) in found for t in targets):
+        hint = "accumulators exist in 8-bit layers (QDQ or QOperator form); quantise the network"
+        where = Location(sites.network.name)
+        raise AccelsimError(
+            Mistake("F505", f"no {kind} '{tensor}' can be injected: {reason}", hint, where)
+            for (kind, tensor), reason in found.items()
+        )
+    return found
 
 
 def _prepare_maps(
@@ -123,6 +145,30 @@ def _prepare_maps(
     report = "weights patched in the model, whole forwards in ONNX Runtime: no short way is taken"
     run = Run(network.name, network.format, len(data), _top1(scores, data), report, tuple(notes))
     return _Prepared(run, network, scores, plan, runner, units, len(units))
+
+
+def check_campaign(
+    model: str | Path, data: str | Path | EvalSet, plan: UpsetPlan | RatePlan
+) -> None:
+    """See :func:`faults.check_campaign`."""
+    images = data if isinstance(data, EvalSet) else load_data(data)
+    complete = isinstance(plan, RatePlan) or bool(plan.targets)
+    _check_call(plan, images, 1, (1, 1), str(model), complete=complete)
+    network = Network.load(model)
+    check_data(network, images)
+    sample = EvalSet(images.images[:1], images.labels[:1])
+    if isinstance(plan, UpsetPlan):
+        network.run(sample.images)
+        targets = [t for t in plan.targets if t.exposure > 0]
+        sites = Sites(network)
+        sites.populations(targets)
+        if targets:
+            _assumed(sites, targets)
+        return
+    if plan.clip != "none":
+        bounds, _ = _bounds(network, sample, plan)
+        network = Network(clip_network(network.graph.model, bounds, plan.clip), network.name)
+    MapRunner(network, sample, network.run(sample.images), plan)
 
 
 def _bounds(network: Network, data: EvalSet, plan: RatePlan) -> tuple[dict[str, float], str]:
@@ -175,9 +221,14 @@ def _check_call(
     workers: int,
     shard: tuple[int, int],
     where: str,
+    *,
+    complete: bool = True,
 ) -> None:
-    """F501 for a call that cannot be met."""
-    found = plan_mistakes(plan) if isinstance(plan, UpsetPlan) else rate_mistakes(plan)
+    """F501 for a call that cannot be met; not ``complete``: its targets are not known yet."""
+    if isinstance(plan, RatePlan):
+        found = rate_mistakes(plan)
+    else:
+        found = plan_mistakes(plan) if complete else number_mistakes(plan)
     wanted = plan.images_per_fault if isinstance(plan, UpsetPlan) else plan.images_per_map
     if wanted > len(data):
         text = f"{wanted} images per fault, but the evaluation set has {len(data)}"

@@ -298,7 +298,8 @@ def _makes_integers(node: Any) -> bool:
     """Whether the operator's output is a quantised tensor."""
     if node.op_type == "QGemm":  # without a scale of its output it returns real numbers
         return len(node.input) > 7 and bool(node.input[7])
-    return node.op_type == "QuantizeLinear" or node.op_type.startswith("QLinear")
+    kind = str(node.op_type)
+    return kind == "QuantizeLinear" or kind.startswith("QLinear")
 
 
 def _replace(tensor: Any, value: Any) -> Any:

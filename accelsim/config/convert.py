@@ -119,6 +119,8 @@ def _safety(part: SafetyPart) -> SafetyConfig:
         **rates,
         mission_hours=float(part.mission_hours),
         inference_period_s=part.inference_period_s,
+        fault_tolerant_time_interval_s=part.fault_tolerant_time_interval,
+        self_test_interval_s=part.self_test_interval,
     )
 
 

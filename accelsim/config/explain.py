@@ -120,13 +120,22 @@ def _protection(word: str) -> Iterator[str]:
             f"protection {word}",
             f"  for: {', '.join(sorted(found.applies_to))}",
             f"  covers {found.coverage_transient:.4g} of transient and "
-            f"{found.coverage_permanent:.4g} of permanent dangerous faults; "
-            f"corrects {found.corrected:.4g} of what it covers, the rest stops the system",
+            f"{found.coverage_permanent:.4g} of permanent faults; corrects "
+            f"{found.corrected_transient:.4g} and {found.corrected_permanent:.4g} of these, the "
+            "rest stops the system",
+            *_prevention(found.rate_factor, found.periodic),
             f"  costs {found.area_factor:.4g} x area, {found.energy_factor:.4g} x energy, "
             f"{found.latency_cycles} cycles per task",
             f"  source [{found.mark}]: {found.source}",
         ]
     )
+
+
+def _prevention(rate_factor: float, periodic: bool) -> Iterator[str]:
+    if rate_factor != 1.0:
+        yield f"  upset rate of its flip-flops x {rate_factor:.4g}"
+    if periodic:
+        yield "  finds faults once per safety.self_test_interval"
 
 
 def config_keys() -> dict[str, tuple[FieldInfo, type[BaseModel]]]:

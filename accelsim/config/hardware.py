@@ -189,7 +189,8 @@ class ProtectionPart(Part):
 
     scratchpad: Annotated[str, about("e.g. secded, parity")] = "none"
     accumulators: Annotated[str, about("e.g. secded, parity")] = "none"
-    array: Annotated[str, about("registers of the array, e.g. hardened, dmr")] = "none"
+    array: Annotated[str, about("the systolic array, e.g. hardened, dmr")] = "none"
+    vector: Annotated[str, about("vector unit, e.g. hardened, dmr")] = "none"
     control: Annotated[str, about("control flip-flops, e.g. hardened, tmr")] = "none"
     dram: Annotated[str, about("DRAM content, e.g. secded")] = "none"
 

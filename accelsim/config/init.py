@@ -105,6 +105,7 @@ control_flipflops:               # example values: take them from your netlist
 protection:                      # accelsim explain secded
   scratchpad: secded
   accumulators: parity
+  vector: none                   # array, vector and control can carry dmr, self_test, hardened, ...
 """
 
 SAFETY_YAML = """\
@@ -114,10 +115,13 @@ schema: accelsim/safety/v1
 sram_soft: {value: 1000, unit: FIT/Mbit, source: example, mark: E}
 flipflop_soft: {value: 1000, unit: FIT/Mbit, source: example, mark: E}
 dram_soft: {value: 50, unit: FIT/Mbit, source: example, mark: E}
-die_permanent: {value: 4, unit: FIT, source: example, mark: E}
+die_permanent: {value: 1, unit: FIT/mm2, source: example, mark: E}
 dram_permanent: {value: 10, unit: FIT, source: example, mark: E}
 safe_fraction_unmeasured: {value: 0.5, unit: "1", source: example, mark: E}
 mission_hours: 10000
+# Needed once a protection tests only now and then (self_test): it must do so within the interval.
+fault_tolerant_time_interval: 100 ms
+self_test_interval: 50 ms
 """
 
 

@@ -25,7 +25,9 @@ class RatePart(Part):
     """A base failure rate with where it comes from."""
 
     value: Annotated[float, Field(ge=0, le=10**12), about("the rate in its unit")]
-    unit: Annotated[str, about("FIT/Mbit (1 Mbit = 1e6 bit), FIT or 1, as the key demands")]
+    unit: Annotated[
+        str, about("FIT/Mbit (1 Mbit = 1e6 bit), FIT/mm2, FIT or 1, as the key demands")
+    ]
     source: Annotated[Text, about("publication, data sheet or 'example'")]
     mark: Annotated[
         str,
@@ -46,6 +48,7 @@ def _in_unit(unit: str) -> AfterValidator:
 
 
 PerMbit = Annotated[RatePart, _in_unit("FIT/Mbit")]
+PerArea = Annotated[RatePart, _in_unit("FIT/mm2")]
 Fit = Annotated[RatePart, _in_unit("FIT")]
 
 
@@ -55,7 +58,9 @@ class SafetyPart(Part):
     sram_soft: Annotated[PerMbit, about("soft errors of SRAM", unit="FIT/Mbit")]
     flipflop_soft: Annotated[PerMbit, about("soft errors of flip-flops", unit="FIT/Mbit")]
     dram_soft: Annotated[PerMbit, about("soft errors of DRAM, unprotected", unit="FIT/Mbit")]
-    die_permanent: Annotated[Fit, about("permanent faults of the die, shared by area", unit="FIT")]
+    die_permanent: Annotated[
+        PerArea, about("permanent faults of the die, per area in use", unit="FIT/mm2")
+    ]
     dram_permanent: Annotated[Fit, about("permanent faults of the DRAM device", unit="FIT")]
     safe_fraction_unmeasured: Annotated[
         RatePart,
@@ -66,6 +71,14 @@ class SafetyPart(Part):
     mission_hours: Annotated[Positive, about("lifetime for dual-point terms", unit="h")] = 10_000.0
     inference_period_s: Annotated[
         Seconds | None, about("time between inferences; else back to back", unit="s")
+    ] = None
+    fault_tolerant_time_interval: Annotated[
+        Seconds | None,
+        about("from a fault to the hazard; required with protections such as self_test", unit="s"),
+    ] = None
+    self_test_interval: Annotated[
+        Seconds | None,
+        about("between two self-tests, at most the fault-tolerant time interval", unit="s"),
     ] = None
 
 

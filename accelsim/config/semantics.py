@@ -31,7 +31,7 @@ def path_of(tree: Node, dotted: str) -> str:
 
 def check_run(draft: Draft, problems: Problems) -> None:
     """Report everything that is wrong between the parts of one run."""
-    for check in (_check_presence, _check_faults, _check_files, _check_energy):
+    for check in (_check_presence, _check_faults, _check_files, _check_energy, _check_detection):
         check(draft, problems)
 
 
@@ -104,6 +104,37 @@ def _check_energy(draft: Draft, problems: Problems) -> None:
         message = f"energy table '{machine.energy.table}' is for {table.node_nm} nm, not for "
         message += f"{machine.technology} nm"
         problems.add("C009", message, f"technology: {table.node_nm} nm", at)
+
+
+def _check_detection(draft: Draft, problems: Problems) -> None:
+    """A periodic test counts only if it runs within the fault-tolerant time interval."""
+    machine, safety, tree = draft.part.accelerator, draft.part.safety, draft.tree
+    if machine is None or safety is None or not draft.part.simulate:
+        return
+    from accelsim.arch.protection import resolve
+
+    periodic = {
+        structure: name
+        for structure, name in machine.protection.model_dump().items()
+        if resolve(name).periodic
+    }
+    if not periodic:
+        return
+    users = ", ".join(f"{structure}: {name}" for structure, name in periodic.items())
+    needed = ("fault_tolerant_time_interval", "self_test_interval")
+    for key in needed:
+        if getattr(safety, key) is None:
+            hint = f"write for example '{key}: 100 ms'; it decides whether {users} counts"
+            message = f"'{key}' is missing in safety: a self-test finds faults late"
+            problems.add("C002", message, hint, where(tree, f"safety.{key}"))
+    limit, interval = safety.fault_tolerant_time_interval, safety.self_test_interval
+    if limit is not None and interval is not None and interval > limit:
+        message = (
+            f"self_test_interval of {interval:g} s exceeds the fault_tolerant_time_interval of "
+            f"{limit:g} s"
+        )
+        hint = f"test more often, or use another protection for {users}"
+        problems.add("C009", message, hint, where(tree, "safety.self_test_interval"))
 
 
 def _injects(run: RunPart) -> bool:

@@ -81,7 +81,7 @@ class Rate:
 
     value: float
     unit: str
-    """``FIT/Mbit`` (1 Mbit = 1e6 bit) or ``FIT``."""
+    """``FIT/Mbit`` (1 Mbit = 1e6 bit), ``FIT/mm2``, ``FIT`` or ``1``."""
     source: str
     mark: str
     """``S`` read in a public source, ``R`` recalled, ``D`` derived, ``E`` example value."""
@@ -98,7 +98,7 @@ class SafetyConfig:
     dram_soft: Rate
     """Soft errors of DRAM cells before the memory's own protection, FIT/Mbit."""
     die_permanent: Rate
-    """Permanent faults of the die, FIT, shared out over the blocks by area."""
+    """Permanent faults of the die, FIT/mm2 of area in use."""
     dram_permanent: Rate
     """Permanent faults of the DRAM device, FIT."""
     safe_fraction_unmeasured: Rate
@@ -106,6 +106,10 @@ class SafetyConfig:
     mission_hours: float = 10_000.0
     inference_period_s: float | None = None
     """None: back to back."""
+    fault_tolerant_time_interval_s: float | None = None
+    """From a fault to the hazard; needed for protections that test only now and then."""
+    self_test_interval_s: float | None = None
+    """Between two runs of the self-tests, at most the fault-tolerant time interval."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The summary of a run on a terminal: what was run, how fast, what it costs, is it safe, verdicts.
 
-Names from files are shown as plain text: they never act as markup.
+Names from files are shown as plain text: they never act as markup, nor steer the terminal.
 """
 
 from __future__ import annotations
@@ -8,12 +8,14 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from accelsim.printable import printable, printable_tree
 from accelsim.record import RunRecord, VariantRecord
+from accelsim.report.basis import asil_basis, cautions, fault_assumptions
 from accelsim.report.console_parts import Facts, Show, grid, name, table, titled
 from accelsim.report.console_safety import campaigns, fault_rates, safety
 from accelsim.report.junit import requirement
 from accelsim.report.tables import number, percent, si, size
-from accelsim.verdict import Outcome, Verdict
+from accelsim.verdict import Outcome, Verdict, tally
 
 TOP_LAYERS = 8
 STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.INCONCLUSIVE: "bold yellow"}
@@ -21,6 +23,7 @@ STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.INCONCLUSIVE:
 
 def summary(record: RunRecord) -> Group:
     """The whole summary as one rich renderable, readable from 80 columns on, made for 100."""
+    record = _shown(record)
     base = record.base
     parts = [
         header(record),
@@ -31,9 +34,27 @@ def summary(record: RunRecord) -> Group:
         *fault_rates(record),
         *safety(record),
         notes(record),
-        verdicts(record.verdicts),
+        verdicts(record),
     ]
     return Group(*(part for part in parts if part is not None))
+
+
+def _shown(record: RunRecord) -> RunRecord:
+    """The parts of a record that the summary tells, every text in them printable: the one place
+    that all names from files pass on their way to the terminal."""
+    variants = {
+        printable(title): VariantRecord(
+            metrics=printable_tree(variant.metrics),
+            layers=printable_tree(variant.layers),
+            plan=printable_tree(variant.plan),
+            fmeda=printable_tree(variant.fmeda),
+            campaign=printable_tree(variant.campaign),
+            info=printable_tree(variant.info),
+        )
+        for title, variant in record.variants.items()
+    }
+    verdicts = printable_tree(record.verdicts)
+    return RunRecord(printable(record.name), "", printable(record.sha256), variants, verdicts)
 
 
 NETWORK: Facts = (
@@ -200,30 +221,38 @@ def notes(record: RunRecord) -> RenderableType | None:
     return titled("Notes", *texts)
 
 
-def verdicts(found: tuple[Verdict, ...]) -> RenderableType:
-    """Every target with what was judged; those not met say why."""
+def verdicts(record: RunRecord) -> RenderableType:
+    """Every target with what was judged, and what it rests on; those not met say why."""
+    found = record.verdicts
     if not found:
         return titled("Targets", Text("none were set: nothing is judged"))
     lines = table(("", "target", "variant"), ("value", "judged on", "required"))
     reasons = []
     for v in found:
         lines.add_row(
-            Text(v.outcome.upper(), style=STYLES[v.outcome]),
+            Text(v.outcome.upper(), style=STYLES[v.outcome])
+            if v.applicable
+            else Text("PASS (n/a)"),
             name(v.name, 40),
             name(v.variant, 14),
             _figure(v.value, v),
             "" if v.bound is None else _figure(v.bound, v),
             requirement(v),
         )
-        if v.outcome != Outcome.PASS and v.detail:
+        if not v.met and v.detail:
             reasons.append(Text(f"{v.name} ({v.variant}): {v.detail}"))
-    met = sum(v.outcome == Outcome.PASS for v in found)
-    style = "bold green" if met == len(found) else "bold red"
-    return titled(
-        "Targets", lines, *reasons, Text(f"{met} of {len(found)} targets met", style=style)
-    )
+    basis = [Text(line) for line in asil_basis(record)]
+    basis += [Text(line, style="yellow") for line in cautions(record)]
+    assumed = [Text(f"- {line}", style="dim") for line in fault_assumptions(record)]
+    if assumed:
+        assumed = [Text("Read with these assumptions:", style="dim"), *assumed]
+    passed = all(v.outcome == Outcome.PASS for v in found)
+    total = Text(tally(found), style="bold green" if passed else "bold red")
+    return titled("Targets", lines, *reasons, *basis, *assumed, total)
 
 
 def _figure(value: float | None, verdict: Verdict) -> str:
     unit = f" {verdict.unit}" if verdict.unit not in ("", "1") else ""
-    return "n/a" if value is None else f"{value:.4g}{unit}"
+    if value is None:
+        return "not finite" if verdict.applicable else "n/a"
+    return f"{value:.4g}{unit}"

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from accelsim.metrics import Metric
 from accelsim.record import RunRecord, VariantRecord
+from accelsim.report.basis import LEGEND
 from accelsim.report.console_parts import Show, interval, name, table, titled
 from accelsim.report.tables import Row, number, percent
 
@@ -23,7 +24,12 @@ SAFETY: tuple[tuple[str, str, Show], ...] = (
     ("dangerous before coverage in FIT", "fit.dangerous", number),
     ("detected or corrected in FIT", "fit.detected", number),
     ("stops the system in FIT", "fit.availability", number),
+    ("of it false alarms in FIT", "fit.false_alarm", number),
+    ("PMHF bound from measured rows", "asil.pmhf_measured_share", percent),
+    ("PMHF bound from example rates", "asil.pmhf_example_share", percent),
 )
+HIGH_IS_GOOD = ("asil.spfm", "asil.spfm_transient", "asil.spfm_permanent", "asil.lfm")
+"""Judged on the lower bound; all others on the upper one."""
 
 
 def campaigns(record: RunRecord) -> list[RenderableType]:
@@ -98,21 +104,23 @@ def safety(record: RunRecord) -> list[RenderableType]:
     """Hardware metrics of ISO 26262-5 for every variant that has them."""
     assessed = [(n, v) for n, v in record.variants.items() if v.fmeda is not None]
     parts = [assessed[i : i + ABREAST] for i in range(0, len(assessed), ABREAST)]
-    return [_safety_table(part) for part in parts]
+    tables = [_safety_table(part) for part in parts]
+    return [*tables, Text(f"marks of the base rates: {LEGEND}", style="dim")] if tables else []
 
 
 def _safety_table(assessed: list[tuple[str, VariantRecord]]) -> RenderableType:
     lines = table(("metric",), tuple(variant[:20] for variant, _ in assessed))
     for title, key, show in SAFETY:
-        lines.add_row(title, *(_bounded(v.metrics.get(key), show) for _, v in assessed))
+        if any(key in v.metrics for _, v in assessed) or key in HIGH_IS_GOOD:
+            lines.add_row(title, *(_bounded(key, v.metrics.get(key), show) for _, v in assessed))
     title = "Functional safety: ISO 26262-5 metrics (and the confidence bound that is judged)"
     return titled(title, lines)
 
 
-def _bounded(metric: Metric | None, show: Show) -> str:
-    if metric is None:
+def _bounded(key: str, metric: Metric | None, show: Show) -> str:
+    if metric is None or isinstance(metric.value, str):
         return "n/a"
-    bound = metric.upper if metric.upper is not None else metric.lower
+    bound = metric.lower if key in HIGH_IS_GOOD else metric.upper
     if bound is None or bound == metric.value:
         return show(metric.value)
-    return f"{show(metric.value)} ({'<=' if metric.upper is not None else '>='} {show(bound)})"
+    return f"{show(metric.value)} ({'>=' if key in HIGH_IS_GOOD else '<='} {show(bound)})"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from accelsim.record import RunRecord, csv_files
-from accelsim.store import save, write_atomic
-
-BASE = "base"
+from accelsim.record import RunRecord, csv_files, variant_folder
+from accelsim.store import save, save_views
 
 
 def views(record: RunRecord) -> dict[str, str]:
@@ -27,9 +25,9 @@ def timelines(record: RunRecord) -> dict[str, str]:
     texts = {}
     for name, variant in record.variants.items():
         if variant.trace is not None:
-            folder = "" if name == BASE else f"variants/{name}/"
+            file = f"{variant_folder(name)}trace.perfetto.json"
             clock = int(variant.info["clock_hz"])
-            texts[f"{folder}trace.perfetto.json"] = perfetto_json(load_trace(variant.trace), clock)
+            texts[file] = perfetto_json(load_trace(variant.trace), clock)
     return texts
 
 
@@ -51,4 +49,4 @@ def write_views(
         texts |= timelines(record)
     if csv:
         texts |= csv_files(record)
-    return tuple(write_atomic(directory / name, text) for name, text in texts.items())
+    return save_views(directory, texts)

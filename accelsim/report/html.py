@@ -53,7 +53,7 @@ def sections(record: RunRecord) -> tuple[Section, ...]:
     base = record.base
     absent = performance.missing(base)
     found = [
-        summary.verdict_section(record.verdicts),
+        summary.verdict_section(record),
         summary.key_figures(base),
         variants.variant_section(record),
         Section("sec-simulation", "Simulation", "The simulated inference", blocks=(absent,))

@@ -14,8 +14,8 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 def junit_xml(records: Sequence[RunRecord]) -> str:
     """JUnit XML of all verdicts. A missed target is a failure of type ``fail``, an undecided one a
-    failure of type ``inconclusive``: neither lets a gate pass. The same records give the same
-    text; names are escaped, and characters that XML cannot hold are replaced."""
+    failure of type ``inconclusive``: neither lets a gate pass. One that does not apply is skipped,
+    which does, and says why. The same records give the same text; names are escaped, and characters that XML cannot hold are replaced."""
     verdicts = [v for record in records for v in record.verdicts]
     root = ElementTree.Element("testsuites", _counts("accelsim", verdicts))
     for record in records:
@@ -46,7 +46,7 @@ def _counts(name: str, verdicts: Sequence[Verdict]) -> dict[str, str]:
         "tests": str(len(verdicts)),
         "failures": str(missed),
         "errors": "0",
-        "skipped": "0",
+        "skipped": str(sum(not v.applicable for v in verdicts)),
     }
 
 
@@ -58,6 +58,10 @@ def _case(suite: ElementTree.Element, run: str, verdict: Verdict) -> None:
     }
     case = ElementTree.SubElement(suite, "testcase", attributes)
     statement = _clean(f"{measured(verdict)}, required {requirement(verdict)}")
+    if not verdict.applicable:
+        label = _clean(f"{verdict.outcome.upper()} ({verdict.detail})")
+        ElementTree.SubElement(case, "skipped", {"message": label})
+        return
     if verdict.outcome == Outcome.PASS:
         ElementTree.SubElement(case, "system-out").text = statement
         return
@@ -69,7 +73,7 @@ def _case(suite: ElementTree.Element, run: str, verdict: Verdict) -> None:
 def measured(verdict: Verdict) -> str:
     """Metric, value and the bound that was judged: ``sdc.p = 0.008 (judged on 0.0095)``."""
     unit = _unit(verdict)
-    value = "not applicable" if verdict.value is None else f"{verdict.value:.6g}{unit}"
+    value = "not finite" if verdict.value is None else f"{verdict.value:.6g}{unit}"
     if verdict.bound is None or verdict.bound == verdict.value:
         return f"{verdict.metric} = {value}"
     return f"{verdict.metric} = {value} (judged on {verdict.bound:.6g}{unit})"

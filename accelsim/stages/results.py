@@ -82,27 +82,52 @@ def _plain(value: Any) -> Any:
     return value
 
 
+_OF_P: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    ("asil.spfm", "spfm", "1", (faults.TRANSIENT, faults.PERMANENT)),
+    ("asil.spfm_transient", "spfm_transient", "1", (faults.TRANSIENT,)),
+    ("asil.spfm_permanent", "spfm_permanent", "1", (faults.PERMANENT,)),
+    ("asil.lfm", "lfm", "1", (faults.PERMANENT,)),
+    ("asil.pmhf_fit", "pmhf_fit", "FIT", (faults.TRANSIENT, faults.PERMANENT)),
+    ("fit.dangerous", "dangerous_fit", "FIT", (faults.TRANSIENT, faults.PERMANENT)),
+    ("fit.detected", "detected_fit", "FIT", (faults.TRANSIENT, faults.PERMANENT)),
+    ("fit.false_alarm", "false_alarm_fit", "FIT", (faults.TRANSIENT, faults.PERMANENT)),
+)
+"""Metric, field of the FMEDA, unit, and the fault classes whose probabilities it depends on."""
+
+_EXACT = (
+    ("fit.raw", "raw_fit", "FIT"),
+    ("fit.availability", "availability_fit", "FIT"),
+    ("asil.pmhf_measured_share", "pmhf_measured_share", "1"),
+    ("asil.pmhf_example_share", "pmhf_example_share", "1"),
+)
+"""Metrics that do not depend on a measured probability, or describe the bound itself."""
+
+
 def fmeda_metrics(assessed: Assessment) -> dict[str, Metric]:
-    """Point values, and the confidence bound on the unfavourable side; a metric that does not
-    apply (empty denominator) is left out."""
-    point, bound = assessed.point, assessed.bound
+    """Point values with both confidence bounds; a metric in which nothing was measured has neither
+    bounds nor a confidence, and one that does not apply (empty denominator) is left out."""
     metrics: dict[str, Metric] = {}
-    for name in ("spfm", "spfm_transient", "spfm_permanent", "lfm"):
-        value, low = getattr(point, name), getattr(bound, name)
-        if value is not None and low is not None:
-            metrics[f"asil.{name}"] = Metric(
-                value, "1", "fmeda", lower=low, confidence=bound.confidence
+    for name, field, unit, classes in _OF_P:
+        value = getattr(assessed.point, field)
+        ends = [getattr(assessed.favourable, field), getattr(assessed.bound, field)]
+        if value is None or None in ends:
+            continue
+        if _measured(assessed.bound, classes):
+            metrics[name] = Metric(
+                value, unit, "fmeda", min(ends), max(ends), assessed.bound.confidence
             )
-    above = {
-        "asil.pmhf_fit": (point.pmhf_fit, bound.pmhf_fit),
-        "fit.dangerous": (point.dangerous_fit, bound.dangerous_fit),
-        "fit.detected": (point.detected_fit, bound.detected_fit),
-        "fit.availability": (point.availability_fit, bound.availability_fit),
-    }
-    for name, (value, high) in above.items():
-        metrics[name] = Metric(value, "FIT", "fmeda", upper=high, confidence=bound.confidence)
-    metrics["fit.raw"] = Metric(bound.raw_fit, "FIT", "fmeda")
+        else:
+            metrics[name] = Metric(value, unit, "fmeda")
+    for name, field, unit in _EXACT:
+        value = getattr(assessed.bound, field)
+        if value is not None:
+            metrics[name] = Metric(value, unit, "fmeda")
     return metrics
+
+
+def _measured(fmeda: faults.Fmeda, classes: tuple[str, ...]) -> bool:
+    """Whether any row of these fault classes has a measured probability."""
+    return any(c.row.evidence == "measured" and c.row.fault_class in classes for c in fmeda.rows)
 
 
 def fmeda_table(fmeda: faults.Fmeda) -> dict[str, Any]:

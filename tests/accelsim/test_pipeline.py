@@ -148,9 +148,9 @@ def test_doubling_a_residency_doubles_its_dangerous_rate(starter: Path) -> None:
         )  # fmt: skip
         only_x = {k: v for k, v in found.items() if k == "x"}
         inputs = SafetyInputs(
-            done.accelerator, done.workload, study.base.safety, tuple(only_x.values()),  # type: ignore[arg-type]
-            campaign, done.area, period_cycles=5000, array_busy_cycles=0,
-            scratchpad_bytes=128, accumulator_bytes=0, confidence=0.95,
+            done.accelerator, study.base.safety, tuple(only_x.values()),  # type: ignore[arg-type]
+            campaign, done.area, period_cycles=5000,
+            scratchpad_bytes=128, accumulator_bytes=0, dram_bytes=0, confidence=0.95,
         )  # fmt: skip
         (row,) = memory_rows(inputs)
         return row.base_fit * row.exposure * row.p_dangerous

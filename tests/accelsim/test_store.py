@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import math
+import shutil
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -246,9 +247,161 @@ def test_views_go_in_and_an_earlier_run_is_replaced(tmp_path):
     save(small, folder)
     assert load(folder) == small
     assert set(tree(folder)) == {
-        "run.json", "config.json", "metrics.json", "verdicts.json", "info.json",
-        "notes/mine.txt", "variants/gone/x.txt",
+        "run.json", "config.json", "metrics.json", "verdicts.json", "info.json", "notes/mine.txt",
     }  # fmt: skip
+
+
+def test_a_file_of_the_user_is_known_by_its_path_not_by_its_name(tmp_path):
+    folder = save(record(), tmp_path / "run")
+    mine = ("baseline/metrics.json", "baseline/run.json", "variants/mine/info.json", "faults.csv",
+            "variants/zero/report.html", "deep/er/campaign.sqlite", "variants/notes.txt")  # fmt: skip
+    for name in mine:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"mine: {name}")
+    (folder / "link").symlink_to("baseline", target_is_directory=True)
+    save(record(name="second"), folder)
+    assert load(folder).name == "second"
+    assert {name: (folder / name).read_text() for name in mine} == {n: f"mine: {n}" for n in mine}
+    assert (folder / "link" / "metrics.json").read_text() == "mine: baseline/metrics.json"
+
+
+def test_a_file_of_the_user_in_the_way_is_kept_elsewhere(tmp_path):
+    small = record(variants={"base": VariantRecord(metrics={})}, verdicts=())
+    folder = save(small, tmp_path / "run")
+    (folder / "plan.json").write_text("my plan")
+    (folder / "variants").write_text("a file where a folder must be")
+    (folder / "layers.csv").mkdir()
+    (folder / "layers.csv" / "a.txt").write_text("a folder where a file must be")
+    (folder / "yours").write_text("taken")
+    save(record(), folder)
+    assert load(folder) == record()
+    kept = {name: data.decode() for name, data in tree(folder).items() if name[:5] == "yours"}
+    assert kept == {
+        "yours": "taken",
+        "yours1/plan.json": "my plan",
+        "yours1/variants": "a file where a folder must be",
+        "yours1/layers.csv/a.txt": "a folder where a file must be",
+    }
+    save(record(), folder)
+    assert {n: d.decode() for n, d in tree(folder).items() if n[:5] == "yours"} == kept
+
+
+def test_views_made_later_are_ours(tmp_path):
+    folder = save(record(), tmp_path / "run")
+    store.save_views(folder, store.csv_files(record()))
+    assert load(folder) == record()
+    assert (folder / "faults.csv").exists()
+    save(record(), folder)
+    assert not (folder / "faults.csv").exists()
+    assert not (folder / "metrics.csv").exists()
+
+
+def test_a_folder_of_an_earlier_version_is_replaced(tmp_path):
+    """Without a list of files: every path that a run may write is taken for ours."""
+    folder = save(record(), tmp_path / "run", {"report.html": "<p>"})
+    header = json.loads((folder / "run.json").read_text())
+    del header["files"]
+    (folder / "run.json").write_text(json.dumps(header))
+    (folder / "baseline").mkdir()
+    (folder / "baseline" / "metrics.json").write_text("mine")
+    save(record(variants={"base": VariantRecord(metrics={})}, verdicts=()), folder)
+    assert set(tree(folder)) == {
+        "run.json", "config.json", "metrics.json", "verdicts.json", "info.json",
+        "baseline/metrics.json",
+    }  # fmt: skip
+
+
+PATHS = st.lists(
+    st.sampled_from(["run.json", "info.json", "plan.json", "variants", "zero", "yours", "a", "b"]),
+    min_size=1, max_size=3,
+).map("/".join)  # fmt: skip
+
+
+@given(paths=st.lists(PATHS, max_size=6, unique=True), small=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_no_file_of_the_user_is_ever_lost(tmp_path_factory, paths, small):
+    less = record(variants={"base": VariantRecord(metrics={})}, verdicts=())
+    folder = save(less if small else record(), tmp_path_factory.mktemp("p") / "run")
+    mine = {}
+    for name in paths:
+        file = folder / name
+        above = [p for p in file.parents if p != folder and folder in p.parents]
+        if file.exists() or any(p.is_file() for p in above):
+            continue
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"mine {name}")
+        mine[name] = f"mine {name}".encode()
+    written = set()
+    for again in (record(), less, record()):
+        save(again, folder)
+        assert load(folder) == again
+        written |= set(load_files(folder))
+    rest = {n: d for n, d in tree(folder).items() if n not in load_files(folder)}
+    assert sorted(rest.values()) == sorted(mine.values())
+    for name, data in mine.items():
+        [place] = [n for n, d in rest.items() if d == data]
+        in_the_way = any(
+            f"{w}/".startswith(f"{name}/") or name.startswith(f"{w}/") for w in written
+        )
+        assert place == name or (in_the_way and place.startswith("yours"))
+
+
+def load_files(folder):
+    return json.loads((folder / "run.json").read_text())["files"]
+
+
+@pytest.mark.parametrize("kind", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
+@pytest.mark.parametrize("again", [False, True])
+def test_whatever_fails_nothing_is_lost(tmp_path, monkeypatch, kind, again):
+    """Every step of a save fails in turn, and, with ``again``, everything after it as well: the
+    earlier run and the user's files are where they were, or whole where the message says."""
+    folder = save(record(), tmp_path / "run")
+    (folder / "baseline").mkdir()
+    (folder / "baseline" / "metrics.json").write_text("mine")
+    before, new = tree(folder), record(name="second")
+    originals = {(owner, name): getattr(owner, name) for owner, name in STEPS}
+    calls = {"n": 0, "bad": 0}
+
+    def failing(original):
+        def call(*args, **kwargs):
+            calls["n"] += 1
+            if calls["n"] == calls["bad"] or (again and calls["n"] > calls["bad"]):
+                raise kind
+            return original(*args, **kwargs)
+
+        return call
+
+    for bad in range(1, 100):
+        with monkeypatch.context() as patch:
+            for (owner, name), original in originals.items():
+                patch.setattr(owner, name, failing(original))
+            calls.update(n=0, bad=bad)
+            try:
+                save(new, folder)
+                break
+            except (AccelsimError, KeyboardInterrupt) as error:
+                said = str(error)
+        places = [folder, *tmp_path.glob(".run*.partial/old")]
+        whole = [p for p in places if p.exists() and tree(p) == before]
+        assert whole, (bad, said)
+        if whole[0] != folder:
+            assert again
+            assert kind.__class__ is KeyboardInterrupt or str(whole[0]) in said
+            whole[0].rename(folder)
+        for left in tmp_path.glob(".run*"):
+            assert again, "an aside folder stays only when it could not be removed"
+            shutil.rmtree(left)
+    else:
+        pytest.fail("never got through")
+    assert bad > 12
+    assert load(folder) == new
+    assert (folder / "baseline" / "metrics.json").read_text() == "mine"
+
+
+STEPS = (
+    (Path, "rename"), (Path, "mkdir"), (Path, "write_bytes"), (store, "write_campaign"),
+    (store.os, "link"), (store.shutil, "copy2"),
+)  # fmt: skip
 
 
 def test_an_empty_folder_is_taken(tmp_path):

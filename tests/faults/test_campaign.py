@@ -54,7 +54,7 @@ def every_kind(network: Network, data: EvalSet, images: int, per_target: int, se
     targets = targets_of(network)
     sites = Sites(network)
     trust = establish_trust(network, data, [c for c in map(sites.cut, targets) if c])
-    space = sites.populations(targets, trust)
+    space = sites.populations(targets)
     runner = Runner(network, data, network.run(data.images), trust)
     rng = np.random.default_rng(seed)
     drawn = []
@@ -110,8 +110,7 @@ def test_accumulator_reference_is_the_definition() -> None:
 def check_records(network: Network, data: EvalSet, plan: UpsetPlan, found: CampaignResult) -> None:
     """Every record against its own whole forward."""
     sites = Sites(network)
-    trust = establish_trust(network, data, [c for c in map(sites.cut, plan.targets) if c])
-    drawn = list(draw(plan, sites.populations(plan.targets, trust), len(data)))
+    drawn = list(draw(plan, sites.populations(plan.targets), len(data)))
     assert [r.index for r in found.records] == list(range(plan.faults))
     for record, fault in zip(found.records, drawn, strict=True):
         before = network.run(data.images[fault.images])

@@ -68,7 +68,7 @@ class Note:
     title: str
     lines: tuple[str, ...]
     tone: str = ""
-    """Empty, ``warn``."""
+    """Empty, ``warn``, or ``banner`` for what no reader may miss."""
     numbered: bool = False
     """Number the lines, for reference."""
     kind: ClassVar[str] = "note"
@@ -106,6 +106,13 @@ class Card:
     numbers: tuple[tuple[str, str], ...]
     detail: str
     location: str
+    applicable: bool = True
+    """False: there is nothing to measure, and the card must not look like a target met."""
+
+    @property
+    def stamp(self) -> str:
+        """The outcome in a word or two."""
+        return self.outcome.upper() + ("" if self.applicable else " (not applicable)")
 
 
 @dataclass(frozen=True)

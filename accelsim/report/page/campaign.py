@@ -65,7 +65,9 @@ def _campaign_facts(campaign: Row) -> Facts:
     if campaign.get("accuracy"):
         facts.append(("Accuracy under fault", estimate(campaign["accuracy"])))
     if campaign.get("accuracy_worst") is not None:
-        facts.append(("Lowest accuracy of any fault", number(campaign["accuracy_worst"], "%")))
+        facts.append(
+            ("Worst of the faults tried (no bound)", number(campaign["accuracy_worst"], "%"))
+        )
     if campaign.get("self_test"):
         facts.append(("Arithmetic check", str(campaign["self_test"])))
     return Facts("Campaign", tuple(facts))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from accelsim.report.basis import assumptions
 from accelsim.report.page.blocks import (
     Block,
     Facts,
@@ -23,26 +24,6 @@ from accelsim.report.page.wording import number
 if TYPE_CHECKING:
     from accelsim.record import RunRecord
 
-SIMULATED = (
-    "Time is counted in cycles; every tile of an operator is one event, and its cycles follow from"
-    " the dataflow of the array in closed form.",
-    "DRAM is a bandwidth and a fixed latency per transfer, shared by all DMA channels; banks, rows"
-    " and refresh are not modelled.",
-    "Energy is counted per access and operation from one published table, leakage over the whole"
-    " latency; clock tree and input/output pads are not in it.",
-    "A bit is exposed from the write of its value to the last read of it; buffers that hold nothing"
-    " needed are not exposed.",
-)
-INJECTED = (
-    "One fault at a time. An answer counts as changed when the top-1 class differs from the run"
-    " without faults; the fault, not the image, is the independent unit of every interval.",
-)
-ASSESSED = (
-    "Base failure rates, mission time and the safe fraction of logic that was not injected into are"
-    " inputs of the configuration; the FMEDA names the source of each.",
-    "Permanent faults are shared out over the blocks by area and all taken as dangerous; memory"
-    " that is never allocated is not safety-related and does not improve any metric.",
-)
 REMARKS = ("fallbacks", "notes", "assumptions")
 """Lists in a variant's info that a reader should see as sentences."""
 
@@ -54,7 +35,8 @@ def provenance_section(record: RunRecord) -> Section:
     blocks: list[Block] = [Facts("Made with", tuple(facts))]
     blocks.append(_table(record))
     blocks += _remarks(record)
-    blocks.append(Note("What is modelled, and what is assumed", _assumptions(record)))
+    lines = assumptions(record) or ("Nothing was simulated or injected.",)
+    blocks.append(Note("What is modelled, and what is assumed", lines))
     blocks.append(Source("The resolved configuration", _pretty(record.config)))
     return Section(
         "sec-provenance",
@@ -99,15 +81,6 @@ def _remarks(record: RunRecord) -> list[Block]:
             title = f"{labels.get(key, _title(key))} ({', '.join(names)})"
             blocks.append(Note(title, lines, tone))
     return blocks
-
-
-def _assumptions(record: RunRecord) -> tuple[str, ...]:
-    parts = [variant for _, variant in everyone(record)]
-    lines: tuple[str, ...] = ()
-    lines += SIMULATED if any(v.trace is not None or v.plan for v in parts) else ()
-    lines += INJECTED if any(v.campaign for v in parts) else ()
-    lines += ASSESSED if any(v.fmeda for v in parts) else ()
-    return lines or ("Nothing was simulated or injected.",)
 
 
 def _title(key: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from accelsim import units
 from accelsim.metrics import KNOWN, Metric
+from accelsim.report.basis import LEGEND, asil_basis, cautions
 from accelsim.report.page.blocks import (
     Block,
     Card,
@@ -30,26 +31,37 @@ from accelsim.report.page.wording import (
 )
 
 if TYPE_CHECKING:
-    from accelsim.record import VariantRecord
+    from accelsim.record import RunRecord, VariantRecord
     from accelsim.verdict import Verdict
 
 WORDS = {"pass": "met", "fail": "missed", "inconclusive": "undecided"}
 SIGNS = {">=": "≥", "<=": "≤", "<": "<", ">": ">"}
 
 
-def verdict_section(verdicts: Sequence[Verdict]) -> Section:
-    """The verdict cards, failures first; a sentence when the config states no targets."""
+def verdict_section(record: RunRecord) -> Section:
+    """The verdict cards, failures first, below what a reader must know before trusting them; a
+    sentence when the config states no targets."""
+    verdicts, found = record.verdicts, cautions(record)
+    blocks: list[Block] = []
+    if found:
+        legend = f"Marks of the base rates: {LEGEND}."
+        blocks.append(Note("Not data of a product", (*found, legend), "banner"))
     if not verdicts:
         note = Note("No targets", ("The configuration states no targets: nothing was judged.",))
-        return Section("sec-verdicts", "Verdicts", "Verdicts", blocks=(note,))
+        return Section("sec-verdicts", "Verdicts", "Verdicts", blocks=(*blocks, note))
     rank = {"fail": 0, "inconclusive": 1, "pass": 2}
-    order = sorted(verdicts, key=lambda v: rank[v.outcome.value])
+    order = sorted(verdicts, key=lambda v: (rank[v.outcome.value], not v.applicable))
+    blocks.append(Cards(tuple(_card(v) for v in order)))
+    basis = asil_basis(record)
+    if basis:
+        blocks.append(Note("What the ASIL verdicts rest on", basis))
     return Section(
         "sec-verdicts",
         "Verdicts",
         "Verdicts",
-        "Each target judged on the unfavourable end of its confidence interval.",
-        (Cards(tuple(_card(v) for v in order)),),
+        "Each target judged on the unfavourable end of its confidence interval, at the confidence"
+        " of its own metric; nothing is shared across targets.",
+        tuple(blocks),
     )
 
 
@@ -60,9 +72,12 @@ def headline(verdicts: Sequence[Verdict]) -> tuple[str, str]:
     counts = {name: sum(v.outcome.value == name for v in verdicts) for name in WORDS}
     worst = next(name for name in ("fail", "inconclusive", "pass") if counts[name])
     parts = [f"{counts[name]} {WORDS[name]}" for name in ("fail", "inconclusive") if counts[name]]
-    if worst == "pass":
+    void = sum(not v.applicable for v in verdicts)
+    if worst == "pass" and not void:
         return "pass", f"all {len(verdicts)} targets met"
-    return worst, f"{counts['pass']} of {len(verdicts)} targets met, {', '.join(parts)}"
+    parts += [f"{void} not applicable"] if void else []
+    met = sum(v.met for v in verdicts)
+    return worst, f"{met} of {len(verdicts)} targets met, {', '.join(parts)}"
 
 
 def _card(v: Verdict) -> Card:
@@ -72,12 +87,14 @@ def _card(v: Verdict) -> Card:
         if v.relation == "in"
         else f"{SIGNS.get(v.relation, v.relation)} {number(v.limit, unit, 6)}"
     )
-    numbers = [("Value", number(v.value, unit, 6))]
+    numbers = [("Value", number(v.value, unit, 6) if v.applicable else "n/a")]
     if v.bound != v.value:
-        numbers.append(("Judged bound", number(v.bound, unit, 6)))
+        bound = "none stated" if v.bound is None else number(v.bound, unit, 6)
+        numbers.append(("Judged bound", bound))
     numbers.append(("Required", limit))
     title = v.name if v.metric in v.name else f"{v.name}: {v.metric}"
-    return Card(v.outcome.value, title, v.variant, tuple(numbers), _sentence(v.detail), v.location)
+    detail = _sentence(v.detail)
+    return Card(v.outcome.value, title, v.variant, tuple(numbers), detail, v.location, v.applicable)
 
 
 def _sentence(words: str) -> str:

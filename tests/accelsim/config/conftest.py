@@ -28,7 +28,7 @@ schema: accelsim/safety/v1
 sram_soft: {value: 1000, unit: FIT/Mbit, source: example, mark: E}
 flipflop_soft: {value: 1000, unit: FIT/Mbit, source: example, mark: E}
 dram_soft: {value: 50, unit: FIT/Mbit, source: example, mark: E}
-die_permanent: {value: 4, unit: FIT, source: example, mark: E}
+die_permanent: {value: 1, unit: FIT/mm2, source: example, mark: E}
 dram_permanent: {value: 10, unit: FIT, source: example, mark: E}
 safe_fraction_unmeasured: {value: 0.5, unit: "1", source: example, mark: E}
 """

@@ -154,6 +154,9 @@ def test_area_of_protections_and_dataflows():
     flipflops = 5632 * 7.57e-6
     assert found.protection["control"] == pytest.approx(3 * flipflops * 1.05 - 2 * flipflops)
     assert found.protection["accumulators"] == 0.0
+    # The growth of hardened flip-flops is no mechanism's hardware; the self-test covers both.
+    assert found.mechanisms["array"] == {}
+    assert found.mechanisms["control"] == {"self_test": pytest.approx(3 * flipflops * 0.05)}
     assert found.total_mm2 == pytest.approx(found.base_mm2 * (1 + found.overhead))
     serial = area(edge_npu(array=SystolicArray(16, 16, "ws", "none")))
     assert found.blocks["array"] - serial.blocks["array"] == pytest.approx(256 * 8 * 7.57e-6)
@@ -161,6 +164,34 @@ def test_area_of_protections_and_dataflows():
     assert drain.blocks["array"] == pytest.approx(256 * (419 + 80 * 7.57) * 1e-6)
     small = area(edge_npu(technology_nm=7))
     assert small.base_mm2 == pytest.approx(found.base_mm2 * 0.059)
+
+
+def test_the_vector_unit_is_protected_by_itself():
+    from accelsim.mapping import Timing
+    from accelsim.workload.graph import OpKind
+
+    plain, array = edge_npu(), edge_npu(protection={"array": "dmr"})
+    vector = edge_npu(protection={"vector": "hardened+dmr"})
+    assert area(array).protection["vector"] == 0.0
+    assert unit_energies(array).vector_op == unit_energies(plain).vector_op
+    bare, flipflops = area(plain).blocks["vector"], 16 * 64 * 7.57e-6
+    assert bare == pytest.approx(16 * (3495 + 137) * 1e-6 + flipflops)
+    assert area(vector).protection["vector"] == pytest.approx((bare + flipflops) * 2.05 - bare)
+    assert area(vector).mechanisms["vector"]["dmr"] == pytest.approx((bare + flipflops) * 1.05)
+    assert unit_energies(vector).vector_op == pytest.approx(3.2 * 1.2 * 2.05)
+    assert unit_energies(vector).mac == unit_energies(plain).mac
+    cycles = [Timing(machine).vector(OpKind.ADD, 160) for machine in (plain, array, vector)]
+    assert cycles == [18, 18, 19]
+
+
+@given(names=st.tuples(*[st.sampled_from(["none", "hardened", "dmr", "hardened+dmr+self_test"])] * 3))
+def test_mechanisms_and_hardening_make_up_the_price_of_a_protection(names):
+    found = area(edge_npu(protection=dict(zip(("array", "vector", "control"), names, strict=True))))
+    hardened = {"array": 256 * 56, "vector": 16 * 64, "control": 5632}
+    for block, name in zip(hardened, names, strict=True):
+        growth = hardened[block] * 7.57e-6 if "hardened" in name else 0.0
+        own = sum(found.mechanisms[block].values())
+        assert found.protection[block] == pytest.approx(own + growth)
 
 
 def test_leakage_of_zero_is_zero():
