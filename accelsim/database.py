@@ -107,6 +107,8 @@ def read_record(folder: Path) -> RunRecord:
         raise _bad(folder, text, "run the config again") from None
     if content_sha256(record) != header.get("content_sha256"):
         text = "was changed after it was written (content hash differs)"
+        if "files" not in header:
+            text = "was written by an earlier version of accelsim, or changed since"
         raise _bad(folder, text, "run the config again: results are not edited by hand")
     return record
 

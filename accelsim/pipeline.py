@@ -36,6 +36,7 @@ from accelsim.sim.rle import dump_trace
 from accelsim.sim.trace import Trace
 from accelsim.verdict import Verdict, exit_code, judge
 from accelsim.workload.graph import Workload
+from accelsim.workload.precision import as_int8, require_precision
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,14 @@ def read_workload(config: RunConfig) -> Workload:
     from accelsim.workload.onnx_reader import read_onnx
 
     chosen = config.workload
-    return read_onnx(chosen.model, batch=chosen.batch, unsupported=chosen.unsupported)
+    workload = read_onnx(chosen.model, batch=chosen.batch, unsupported=chosen.unsupported)
+    if not config.simulate:
+        return workload
+    assert config.accelerator is not None, "the config reader asks for a machine"
+    if chosen.precision == "int8":
+        workload = as_int8(workload)
+    require_precision(workload, config.accelerator.array, config.locations.get("workload.model"))
+    return workload
 
 
 def simulate_design(config: RunConfig, workload: Workload) -> Simulated:
@@ -280,7 +288,7 @@ def describe(config: RunConfig, workload: Workload, done: Simulated | None) -> d
         "simulated": config.simulate,
         "seed": campaign.seed if campaign else None,
         "confidence": campaign.confidence if campaign else None,
-        **(describe_machine(done) if done else NOT_SIMULATED),
+        **(describe_machine(config, done) if done else NOT_SIMULATED),
     }
 
 
@@ -291,7 +299,7 @@ NOT_SIMULATED: Mapping[str, Any] = {
 }
 
 
-def describe_machine(done: Simulated) -> dict[str, Any]:
+def describe_machine(config: RunConfig, done: Simulated) -> dict[str, Any]:
     """The simulated machine, and how much of its scratchpad counts for safety."""
     acc, used = done.accelerator, done.plan.peak_bytes
     idle = acc.scratchpad.bytes - used
@@ -303,6 +311,11 @@ def describe_machine(done: Simulated) -> dict[str, Any]:
         "energy_table": acc.energy_table,
         "protection": dict(acc.protection),
         "notes": [
+            *(
+                ["simulated as if quantised to int8: the file holds other number formats"]
+                if config.workload.precision == "int8"
+                else []
+            ),
             f"{idle} of {acc.scratchpad.bytes} scratchpad bytes are never allocated: they are not "
             "safety-related and count in no failure rate"
         ],

@@ -16,7 +16,8 @@ class Tiling:
 
     Array operators: ``m`` output pixels (whole output rows where ``m`` covers more than one row),
     ``n`` output channels and ``k`` reduction elements per scratchpad tile, within one group.
-    Vector operators use ``m`` = output elements per tile, n = k = 1.
+    Vector operators: pools use ``m`` output pixels (as above) and ``n`` channels per tile, all
+    others ``m`` output elements and n = 1; k = 1.
     """
 
     m: int
@@ -50,6 +51,13 @@ class Candidate:
     """Estimate of the step when nothing else contends."""
     compute_cycles: int
     """Array plus vector cycles not hidden: the estimate with infinite DRAM bandwidth."""
+    scratchpad_bytes: int = 0
+    """Bytes through the scratchpad's port, both ways, as energy counts them: those of compute tasks
+    in whole port widths per task, transfers to the byte."""
+    accumulator_bytes: int = 0
+    """Bytes through the accumulators' ports, both ways."""
+    macs: int = 0
+    vector_ops: int = 0
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ overrides, zero-width ones), lone surrogates, line and paragraph separators."""
 def printable(text: str, keep: str = "") -> str:
     """``text`` with every active character written as an escape, e.g. ``\\x1b`` or ``\\u202e``.
 
-    Characters in ``keep`` (a line feed, say) stay as they are. Printable text is returned unchanged.
+    Characters in ``keep`` (a line feed, say) stay as they are. Printable text is not changed.
     """
     if text.isprintable():
         return text

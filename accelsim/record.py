@@ -32,7 +32,7 @@ class VariantRecord:
     exposure: tuple[Row, ...] = ()
     """One row per tensor and structure: bits, bit-cycles."""
     fmeda: Row | None = None
-    """``rows`` and ``metrics``; the keys of the rows are the columns of fmeda.csv, in their order."""
+    """``rows`` and ``metrics``; the rows' keys, in their order, are columns of the CSV."""
     campaign: Row | None = None
     """Outcome of the fault campaign without its single faults."""
     faults: tuple[Row, ...] = ()

@@ -127,7 +127,6 @@ def _carry(old: Path, fresh: Path) -> None:
         if name not in places:
             others = (f"yours{number or ''}/{name}" for number in count())
             places[name] = next(place for place in others if not _clash(place, taken))
-            taken.add(places[name])
         _link(file, fresh / places[name])
 
 

@@ -23,6 +23,8 @@ class TaskKind(StrEnum):
     """Stream tile of an activation, scratchpad -> DRAM."""
     SPILL = "spill"
     """Whole tensor, scratchpad -> DRAM."""
+    DMA_SETUP = "dma_setup"
+    """Set-up and latency of the transfer that follows on the same channel; moves nothing."""
     ARRAY = "array"
     VECTOR = "vector"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from accelsim.config.types import TargetConfig
 from accelsim.errors import AccelsimError, Mistake, suggest
+from accelsim.estimate import Estimate, ratio_of
 from accelsim.metrics import SCHEMA, Metric, Metrics
 from accelsim.samples import sample_advice
 
@@ -49,7 +50,7 @@ class Verdict:
     location: str
     """file:line:column of the target."""
     applicable: bool = True
-    """False where there is nothing to measure: a pass that must not be read as a requirement met."""
+    """False where there is nothing to measure: such a pass is not a requirement met."""
 
     @property
     def met(self) -> bool:
@@ -96,30 +97,6 @@ class _Requirement:
     """Least allowed value; -inf for an upper limit."""
     high: float
     """Most allowed value (excluded for ``<``); inf for a lower limit."""
-
-
-@dataclass(frozen=True)
-class _Estimate:
-    """A value with its bounds, as judged. A bound that an estimate does not state is None."""
-
-    value: float
-    lower: float | None
-    upper: float | None
-    unit: str
-    confidence: float | None
-    n: int | None
-    note: str = ""
-    ratio: bool = False
-
-    @property
-    def exact(self) -> bool:
-        """Whether there is no interval."""
-        return self.lower == self.value == self.upper
-
-    @property
-    def numbers(self) -> tuple[float, ...]:
-        """Value and stated bounds."""
-        return tuple(n for n in (self.value, self.lower, self.upper) if n is not None)
 
 
 def judge(targets: Sequence[TargetConfig], metrics: Mapping[str, Metrics]) -> tuple[Verdict, ...]:
@@ -204,7 +181,7 @@ def _judge_one(requirement: _Requirement, metrics: Mapping[str, Metrics]) -> Ver
     estimate = _estimate(produced, requirement, run)
     if target.relative_to is not None:
         reference = _reference(target.relative_to, requirement, metrics)
-        estimate = _ratio(estimate, reference, _reference_name(target.relative_to))
+        estimate = ratio_of(estimate, reference, _reference_name(target.relative_to))
     return _verdict(requirement, run, estimate)
 
 
@@ -234,7 +211,7 @@ def _close(first: str, second: str) -> bool:
         return False
 
 
-def _estimate(metrics: Metrics, requirement: _Requirement, run: str) -> _Estimate:
+def _estimate(metrics: Metrics, requirement: _Requirement, run: str) -> Estimate:
     """The metric of one run as numbers.
 
     Raises:
@@ -253,14 +230,14 @@ def _estimate(metrics: Metrics, requirement: _Requirement, run: str) -> _Estimat
     lower, upper = (None if bound is None else float(bound) for bound in stated[:2])
     if all(part is None for part in stated):
         lower = upper = value
-    return _Estimate(value, lower, upper, found.unit, found.confidence, found.n, note)
+    return Estimate(value, lower, upper, found.unit, found.confidence, found.n, note)
 
 
 def _reference_name(name: str) -> str:
     return Path(name).name if os.path.isabs(name) else f"'{name}'"
 
 
-def _reference(name: str, requirement: _Requirement, metrics: Mapping[str, Metrics]) -> _Estimate:
+def _reference(name: str, requirement: _Requirement, metrics: Mapping[str, Metrics]) -> Estimate:
     """What a relative target is compared with: another run of the study, or an earlier one."""
     if not os.path.isabs(name):
         return _estimate(metrics.get(name, {}), requirement, name)
@@ -301,77 +278,12 @@ def _metric(value: Mapping[str, object]) -> Metric:
     return metric
 
 
-def _ratio(value: _Estimate, reference: _Estimate, name: str) -> _Estimate:
-    """Value over reference; the interval holds every quotient of the two intervals."""
-    unit = f" {reference.unit}" if reference.unit not in ("", "1") else ""
-    notes = [f"ratio to {name} ({reference.value:g}{unit})"]
-    notes = [value.note, *notes] if value.note else notes
-    confidence, sentence = _joint_confidence(value, reference)
-    notes += [sentence] if sentence else []
-    lower, upper = _ratio_bounds(value, reference)
-    point = _quotient(value.value, reference.value)
-    if value.exact and reference.exact and value.value == reference.value == 0:
-        point = lower = upper = 1.0
-        notes.append("both are 0, which counts as unchanged")
-    elif reference.exact and reference.value == 0:
-        notes.append("the reference is 0, so the ratio has no bound")
-    elif _holds_zero(reference):
-        notes.append("its interval holds 0, so the ratio has no bound")
-    counts = [n for n in (value.n, reference.n) if n is not None]
-    n = min(counts) if counts else None
-    return _Estimate(point, lower, upper, "1", confidence, n, "; ".join(notes), ratio=True)
-
-
-def _joint_confidence(value: _Estimate, reference: _Estimate) -> tuple[float | None, str]:
-    """(confidence that both intervals hold, how it comes about). Either may miss, so their errors
-    add up (Bonferroni); an interval of unknown confidence leaves the sum unknown."""
-    if any(e.confidence is None and not e.exact for e in (value, reference)):
-        return None, ""
-    stated = [e.confidence for e in (value, reference) if e.confidence is not None]
-    if len(stated) < 2:
-        return (stated[0], "") if stated else (None, "")
-    first, second = (1.0 - c for c in stated)
-    joint = max(0.0, 1.0 - first - second)
-    return joint, f"both intervals hold at 1 - {first:.3g} - {second:.3g} = {joint:.4g}"
-
-
-def _holds_zero(reference: _Estimate) -> bool:
-    low, high = reference.lower, reference.upper
-    return low is not None and high is not None and low <= 0 <= high and not reference.exact
-
-
-def _ratio_bounds(value: _Estimate, reference: _Estimate) -> tuple[float | None, float | None]:
-    """Bounds of the quotient; None on a side that a missing bound leaves open."""
-    if any(math.isnan(number) for number in (*value.numbers, *reference.numbers)):
-        return math.nan, math.nan
-    low, high = reference.lower, reference.upper
-    if value.lower is None or value.upper is None or low is None or high is None:
-        # Without the reference's lower bound not even its sign is known.
-        positive = low is not None and low > 0
-        least = most = None
-        if positive and high is not None and value.lower is not None and value.lower >= 0:
-            least = value.lower / high
-        if positive and low is not None and value.upper is not None and value.upper >= 0:
-            most = value.upper / low
-        return least, most
-    ends = [_quotient(top, bottom) for top in (value.lower, value.upper) for bottom in (low, high)]
-    if _holds_zero(reference):
-        return (min(ends), math.inf) if value.lower >= 0 and low >= 0 else (-math.inf, math.inf)
-    return min(ends), max(ends)
-
-
-def _quotient(top: float, bottom: float) -> float:
-    """A quotient with the sign kept at infinity; 0/0 is 0 (nothing against nothing)."""
-    if bottom:
-        return top / bottom
-    return math.nan if math.isnan(top) else math.copysign(math.inf, top) if top else 0.0
-
-
-def _verdict(requirement: _Requirement, run: str, estimate: _Estimate) -> Verdict:
+def _verdict(requirement: _Requirement, run: str, estimate: Estimate) -> Verdict:
     """Compare the interval with the limits."""
     low, high = requirement.low, requirement.high
     if any(math.isnan(number) for number in estimate.numbers):
-        outcome, bound = Outcome.FAIL, math.nan
+        outcome = Outcome.FAIL
+        bound: float | None = math.nan
     else:
         outcome = _outcome(estimate, low, high, strict=requirement.relation == "<")
         bound = _judged_bound(estimate, low, high)
@@ -391,7 +303,7 @@ def _verdict(requirement: _Requirement, run: str, estimate: _Estimate) -> Verdic
     )
 
 
-def _outcome(estimate: _Estimate, low: float, high: float, *, strict: bool) -> Outcome:
+def _outcome(estimate: Estimate, low: float, high: float, *, strict: bool) -> Outcome:
     """Pass only on stated unfavourable bounds, fail only on a stated favourable one."""
     lower, upper = estimate.lower, estimate.upper
     meets_low = low == -math.inf or (lower is not None and lower >= low)
@@ -405,7 +317,7 @@ def _outcome(estimate: _Estimate, low: float, high: float, *, strict: bool) -> O
     return Outcome.FAIL if misses_low or misses_high else Outcome.INCONCLUSIVE
 
 
-def _judged_bound(estimate: _Estimate, low: float, high: float) -> float | None:
+def _judged_bound(estimate: Estimate, low: float, high: float) -> float | None:
     """The unfavourable bound: between two limits, the one that is nearer to missing its own."""
     lower, upper = estimate.lower, estimate.upper
     if math.isinf(high):
@@ -422,7 +334,7 @@ def _finite(number: float | None) -> float | None:
 
 
 def _detail(
-    requirement: _Requirement, estimate: _Estimate, bound: float | None, outcome: Outcome
+    requirement: _Requirement, estimate: Estimate, bound: float | None, outcome: Outcome
 ) -> str:
     """One sentence on what was compared."""
     if bound is not None and math.isnan(bound):
@@ -447,7 +359,7 @@ def _detail(
     return text
 
 
-def _what_decides(estimate: _Estimate, low: float, high: float) -> str:
+def _what_decides(estimate: Estimate, low: float, high: float) -> str:
     """What would decide: a bound that is missing, or a sample size."""
     if estimate.lower is None or estimate.upper is None:
         missing = [

@@ -146,7 +146,7 @@ class Graph:
     """Index of a model with one input and one output. The model is never changed."""
 
     def __init__(self, model: Any, name: str = "network") -> None:
-        self.model = _free_batch(model)
+        self.model = _prepared(model)
         self.name = name
         self.nodes: tuple[Any, ...] = tuple(self.model.graph.node)
         self.initializers: dict[str, Any] = {t.name: t for t in self.model.graph.initializer}
@@ -310,8 +310,9 @@ def _declare(name: str, info: TensorInfo) -> Any:
     return onnx.helper.make_tensor_value_info(name, ELEM_TYPES[info.dtype], ["batch", *info.shape])
 
 
-def _free_batch(model: Any) -> Any:
-    """A copy whose first input dimension is free and that declares no intermediate shapes."""
+def _prepared(model: Any) -> Any:
+    """A copy whose first input dimension is free, that declares no intermediate shapes, and whose
+    nodes all have a name: by it they are found again in the graph that the runtime executes."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     names = {t.name for t in copy.graph.initializer}
@@ -319,6 +320,8 @@ def _free_batch(model: Any) -> Any:
         shape = value.type.tensor_type.shape
         if value.name not in names and shape.dim:
             shape.dim[0].dim_param = "batch"
+    for node in copy.graph.node:
+        node.name = node.name or node.output[0]
     del copy.graph.value_info[:]
     for value in copy.graph.output:
         value.type.tensor_type.ClearField("shape")

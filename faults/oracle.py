@@ -102,9 +102,7 @@ class Wholes:
         session = self._session("value " + tensor, value_model, tensor)
         return self.network.run_session(session, {self.network.input: images}, tensor).copy()
 
-    def scores(
-        self, tensor: str, value: NDArray[Any], images: NDArray[np.float32]
-    ) -> NDArray[Any]:
+    def scores(self, tensor: str, value: NDArray[Any], images: NDArray[np.float32]) -> NDArray[Any]:
         """Scores with ``tensor`` replaced by ``value``."""
         network = self.network
         if tensor in (network.input, network.output):

@@ -101,15 +101,29 @@ def _pooled(
 
 @contextmanager
 def _interrupts_held() -> Generator[None]:
-    """Hold back Ctrl-C: this process gets it right after, processes started inside never do."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Hold back Ctrl-C: this process gets it right after, processes started inside never do.
+
+    An interrupt in the middle of a pool's bookkeeping would leave workers that nobody ends. The
+    mask is for the processes, which inherit it; here the signal may reach any thread that does not
+    block it, such as the runtime's own, and Python then acts on it in the main thread: so the
+    handler only takes note meanwhile.
+    """
+    own = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT) if own else None
+    noted: list[int] = []
+    if handler is not None:
+        signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
+    maskable = hasattr(signal, "pthread_sigmask")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if maskable else set()
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if maskable:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if handler is not None:
+            signal.signal(signal.SIGINT, handler)
+    if noted and callable(handler):
+        handler(signal.SIGINT, None)
 
 
 @dataclass(frozen=True)

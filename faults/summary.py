@@ -139,8 +139,8 @@ def _assumed_note(assumed: Mapping[tuple[str, str], str], lost: float) -> tuple[
         f"{kind} of {', '.join(names)} ({reason})" for (kind, reason), names in groups.items()
     )
     return (
-        f"{len(assumed)} targets, {lost:.3g} of all exposure, cannot be injected; every upset there "
-        f"counts as a silent data corruption (P = 1): {named}",
+        f"{len(assumed)} targets, {lost:.3g} of all exposure, cannot be injected; every upset "
+        f"there counts as a silent data corruption (P = 1): {named}",
     )
 
 

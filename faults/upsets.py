@@ -41,8 +41,9 @@ class Work:
 def split_work(
     network: Network, trust: Trust, faults: Iterable[Upset], images: int
 ) -> tuple[Work, ...]:
-    """Faults grouped by cut (whole forwards: by tensor), in network order, at most CHUNK each and few enough for the cache:
-    a function of plan, network and data alone, never of the number of workers."""
+    """Faults grouped by cut (whole forwards: by tensor), in network order, at most CHUNK each and
+    few enough for the cache: a function of plan, network and data alone, never of the number of
+    workers."""
     sites = Sites(network)
     groups: dict[tuple[str | None, str], list[Upset]] = {}
     for fault in faults:

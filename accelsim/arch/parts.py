@@ -44,7 +44,8 @@ class Scratchpad:
     bytes: int
     alignment_bytes: int = 16
     width_bytes: int = 32
-    """Port width: the access granularity that SRAM energy is counted in."""
+    """Bytes that its one port moves per cycle, and the access granularity that SRAM energy is
+    counted in."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ class AccumulatorSram:
     the array while the vector unit requantises the other."""
 
     bytes: int
+    width_bytes: int | None = None
+    """Bytes per cycle of each of its two ports, one that reads and one that writes; None: one row
+    of the array's sums (``Accelerator.accumulator_port_bytes``)."""
 
 
 @dataclass(frozen=True)
@@ -98,3 +102,10 @@ class Accelerator:
     def dram_bytes_per_cycle(self) -> Fraction:
         """Exact DRAM bandwidth in bytes per core cycle."""
         return Fraction(self.dram.bytes_per_second, self.clock_hz)
+
+    @property
+    def accumulator_port_bytes(self) -> int:
+        """Bytes that each port of the accumulator SRAM moves per cycle: unless stated, the sums of
+        one row of the array."""
+        sums = self.array.cols * -(-self.array.accumulator_bits // 8)
+        return sums if self.accumulators.width_bytes is None else self.accumulators.width_bytes

@@ -56,7 +56,10 @@ def run_config(name: str, draft: Draft, seed: int | None) -> RunConfig:
     return RunConfig(
         name=name,
         workload=WorkloadConfig(
-            path_of(tree, "workload.model"), part.workload.batch, part.workload.unsupported
+            path_of(tree, "workload.model"),
+            part.workload.batch,
+            part.workload.unsupported,
+            part.workload.precision,
         ),
         simulate=part.simulate,
         accelerator=accelerator(machine) if machine is not None else None,

@@ -44,6 +44,14 @@ class WorkloadPart(Part):
             "element-wise work ('fallback') and list them"
         ),
     ] = "refuse"
+    precision: Annotated[
+        str,
+        OneOf(("file", "int8"), "precision"),
+        about(
+            "number format that is simulated: that of the file, or the file's shapes as if it were "
+            "quantised to int8 (the campaign injects into the file as it is)"
+        ),
+    ] = "file"
 
 
 class MappingPart(Part):

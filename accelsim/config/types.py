@@ -18,6 +18,8 @@ class WorkloadConfig:
     batch: int = 1
     unsupported: str = "refuse"
     """``refuse`` or ``fallback`` (costed as element-wise work and listed in the report)."""
+    precision: str = "file"
+    """``file``, or ``int8``: simulated as if the network were quantised."""
 
 
 @dataclass(frozen=True)

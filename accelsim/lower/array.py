@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from accelsim.dataflow import DATAFLOWS
-from accelsim.dataflow.counts import ceil_div
 from accelsim.lower.builder import GraphBuilder
 from accelsim.lower.streams import Stream
 from accelsim.mapping.layout import array_workspace
@@ -27,7 +25,6 @@ from accelsim.mapping.tiles import (
     Range,
     array_op,
     channel_blocks,
-    element_bytes,
     pixel_ranges,
     share,
     split,
@@ -200,10 +197,14 @@ class _Loop:
                 waits.append(self.drains[tile.output - 2])
         else:
             reads.append(Access(self.accumulator, sums))
+        shape = self.operands.shape(tile.m[1], block, tile.k[1], first=tile.first)
+        work = builder.timing.array(shape)
         self.previous_array = builder.array(
-            tile.index, builder.timing.array(tile.m[1], block.n, tile.k[1], block.groups),
-            waits, reads, writes, macs=tile.m[1] * block.channels * tile.k[1],
-            **self._array_bytes(tile),
+            tile.index, work.cycles, waits, reads, writes,
+            macs=tile.m[1] * block.channels * tile.k[1],
+            sram_read_bytes=work.sram_read_bytes,
+            accumulator_read_bytes=work.accumulator_read_bytes,
+            accumulator_write_bytes=work.accumulator_write_bytes,
         )  # fmt: skip
         for operand in (self.a, self.b, self.bias):
             if operand.stream and not operand.stream.first:
@@ -226,7 +227,7 @@ class _Loop:
             waits.append(user)
             target = self._value("activation", operands.output.name, size, address)
         task = builder.vector(
-            tile.output, builder.timing.vector(self.op.kind, element_ops, epilogue=True), waits,
+            tile.output, builder.timing.epilogue(self.op.kind, element_ops, size, sums), waits,
             [Access(self.accumulator, sums * self._sum_bytes)], [Access(target, size)],
             accumulator_read_bytes=sums * self._sum_bytes, sram_write_bytes=size,
             vector_ops=element_ops,
@@ -238,7 +239,7 @@ class _Loop:
 
     @property
     def _sum_bytes(self) -> int:
-        return ceil_div(self.builder.accelerator.array.accumulator_bits, 8)
+        return self.builder.timing.sum_bytes
 
     def _value(self, kind: str, tensor: str, size: int, address: int) -> int:
         return self.builder.value("scratchpad", kind, tensor, size, address)
@@ -254,18 +255,3 @@ class _Loop:
         if self.op.bias is not None and tile.first:
             reads.append(Access(self.bias.value, operands.bias_bytes(tile.block)))
         return reads
-
-    def _array_bytes(self, tile: ArrayTile) -> dict[str, int]:
-        """Bytes that the tile moves at the array's edges."""
-        array, block, operands = self.builder.accelerator.array, tile.block, self.operands
-        moves = DATAFLOWS[array.dataflow].moves(
-            tile.m[1], block.n, tile.k[1], array.rows, array.cols
-        )
-        read = moves.a * element_bytes(operands.a) + moves.b * element_bytes(operands.b)
-        carried = 0 if tile.first else tile.m[1] * block.n
-        return {
-            "sram_read_bytes": read * block.groups
-            + (operands.bias_bytes(block) if tile.first else 0),
-            "accumulator_read_bytes": (moves.sums_read + carried) * block.groups * self._sum_bytes,
-            "accumulator_write_bytes": moves.sums_written * block.groups * self._sum_bytes,
-        }

@@ -32,14 +32,14 @@ class GraphBuilder:
         """Whole-tensor loads of the current step."""
         self._tasks: list[Task] = []
         self._values: list[Value] = []
-        self._last_load: int | None = None
         self._op = ""
         self._step = -1
         self._open: dict[int, None] = {}
         self._ends: list[tuple[int, ...]] = []
-        channels = accelerator.dma.channels
-        self.load_resources = ("dma.0", "dram")
-        self.store_resources = ("dma.1" if channels > 1 else "dma.0", "dram")
+        self._load_channels = max(1, accelerator.dma.channels - 1)
+        self._store_channel = accelerator.dma.channels - 1
+        self._loads: list[int] = []
+        self._last_store: int | None = None
 
     def begin_step(self, op: Op) -> None:
         """Start the next step, which runs ``op``."""
@@ -76,21 +76,55 @@ class GraphBuilder:
         self, kind: TaskKind, tile: int, deps: Iterable[int | None], writes: Sequence[Access]
     ) -> int:
         """One DMA transfer DRAM -> scratchpad. Loads are issued in order, like commands in a
-        queue: a later operator's prefetch never overtakes what the current one still needs."""
+        queue: a later operator's prefetch never overtakes what the current one still needs. With
+        several load channels they take turns; set-ups then overlap, the bytes stay in order."""
+        turn = len(self._loads)
+        before = self._loads[turn - self._load_channels] if turn >= self._load_channels else None
+        ordered = self._loads[-1] if self._loads else None
         size = sum(access.bytes for access in writes)
-        queued = (*deps, self._last_load)
-        self._last_load = self._add(
-            kind, tile, self.load_resources, self.timing.dma(size), queued, (), writes,
+        task = self._transfer(
+            kind, tile, turn % self._load_channels, size, (*deps, before), ordered, (), writes,
             dram_read_bytes=size, sram_write_bytes=size,
         )  # fmt: skip
-        return self._last_load
+        self._loads.append(task)
+        return task
 
     def store(self, kind: TaskKind, tile: int, deps: Iterable[int | None], read: Access) -> int:
-        """One DMA transfer scratchpad -> DRAM."""
-        return self._add(
-            kind, tile, self.store_resources, self.timing.dma(read.bytes), deps, (read,), (),
-            dram_write_bytes=read.bytes, sram_read_bytes=read.bytes,
+        """One DMA transfer scratchpad -> DRAM, after the store before it."""
+        self._last_store = self._transfer(
+            kind, tile, self._store_channel, read.bytes, (*deps, self._last_store), None, (read,),
+            (), dram_write_bytes=read.bytes, sram_read_bytes=read.bytes,
         )  # fmt: skip
+        return self._last_store
+
+    def _transfer(
+        self,
+        kind: TaskKind,
+        tile: int,
+        channel: int,
+        size: int,
+        deps: Sequence[int | None],
+        ordered: int | None,
+        reads: Sequence[Access],
+        writes: Sequence[Access],
+        **counts: int,
+    ) -> int:
+        """Set-up on the channel alone, then the bytes on the channel and the DRAM port.
+
+        Loads of a channel wait for each other, and so do stores: between a set-up and its bytes the
+        channel carries nothing else. Only where loads and stores share a single channel may one
+        direction's set-up fall between the other's set-up and its bytes (a queue of two commands).
+        """
+        name = f"dma.{channel}"
+        if self.timing.dma_fixed:
+            setup = self._add(
+                TaskKind.DMA_SETUP, tile, (name,), self.timing.dma_fixed, deps, (), ()
+            )
+            deps = (setup,)
+        cycles = self.timing.transfer_bytes(size)
+        return self._add(
+            kind, tile, (name, "dram"), cycles, (*deps, ordered), reads, writes, **counts
+        )
 
     def array(
         self,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from accelsim.lower.builder import GraphBuilder
 from accelsim.lower.streams import Stream
 from accelsim.mapping.layout import Layout, constants_of, vector_workspace
-from accelsim.mapping.tiles import VectorTile, share, vector_input_bytes, vector_tiles
+from accelsim.mapping.tiles import share
+from accelsim.mapping.vector_tiles import VectorTile, vector_input_bytes, vector_tiles
 from accelsim.plan import Step
 from accelsim.taskgraph import Access, TaskKind
 from accelsim.workload.graph import Op, Tensor
@@ -20,7 +21,7 @@ def lower_vector(builder: GraphBuilder, op: Op, step: Step) -> None:
     loop = _Loop(builder, op, step)
     loop.load_whole_constants()
     output = builder.workload.tensors[op.output]
-    for index, tile in enumerate(vector_tiles(op, output, step.candidate.tiling.m)):
+    for index, tile in enumerate(vector_tiles(op, output, step.candidate.tiling)):
         loop.run(index, tile)
 
 
@@ -31,7 +32,7 @@ class _Loop:
         candidate = step.candidate
         alignment = builder.accelerator.scratchpad.alignment_bytes
         layout = vector_workspace(
-            op, builder.workload, candidate.tiling.m, candidate.streamed, alignment
+            op, builder.workload, candidate.tiling, candidate.streamed, alignment
         )
         assert layout.bytes == candidate.buffer_bytes, f"{op.name}: buffers differ from plan"
         self.builder, self.op, self.step, self.layout = builder, op, step, layout
@@ -92,10 +93,11 @@ class _Loop:
             address, user = self.out.advance()
             waits.append(user)
             target = self._value(self.output, size, address, TaskKind.STORE_OUTPUT)
+        read = sum(access.bytes for access in reads)
         task = builder.vector(
-            index, builder.timing.vector(op.kind, element_ops), waits, reads,
-            [Access(target, size)], sram_read_bytes=sum(access.bytes for access in reads),
-            sram_write_bytes=size, vector_ops=element_ops,
+            index, builder.timing.vector(op.kind, element_ops, read + size), waits, reads,
+            [Access(target, size)], sram_read_bytes=read, sram_write_bytes=size,
+            vector_ops=element_ops,
         )  # fmt: skip
         for _, stream, _ in self.moved:
             if not stream.first:

@@ -1,6 +1,7 @@
 """How an operator can run on an accelerator: tilings, buffers, residency, and what they cost."""
 
+from accelsim.mapping.objective import Objective
 from accelsim.mapping.search import candidates, lower_bounds, require_legal, workspace
 from accelsim.mapping.timing import Timing
 
-__all__ = ["Timing", "candidates", "lower_bounds", "require_legal", "workspace"]
+__all__ = ["Objective", "Timing", "candidates", "lower_bounds", "require_legal", "workspace"]

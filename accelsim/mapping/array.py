@@ -20,10 +20,11 @@ from accelsim.mapping.tiles import (
     channel_blocks,
     count_fills,
     element_bytes,
+    halvings,
     pixel_ranges,
     split,
 )
-from accelsim.mapping.timing import Timing
+from accelsim.mapping.timing import Flow, Timing
 from accelsim.plan import Candidate, Tiling
 
 
@@ -101,14 +102,24 @@ def _count(values: list[int]) -> tuple[tuple[int, int], ...]:
 
 
 @dataclass(frozen=True)
+class Work:
+    """What the compute tasks of a loop nest add up to."""
+
+    array_cycles: int
+    vector_cycles: int
+    scratchpad_bytes: int
+    """In whole port widths per task."""
+    accumulator_bytes: int
+
+
+@dataclass(frozen=True)
 class Nest:
     """One loop nest, before choosing what is resident."""
 
     tiling: Tiling
     fills: Fills
     sizes: TileSizes
-    array_cycles: int
-    vector_cycles: int
+    work: Work
     a_bytes: int
     """Streamed bytes of A with halo and refetch."""
     b_bytes: int
@@ -126,38 +137,58 @@ def loop_nest(
     timing: Timing,
 ) -> Nest:
     """Count one loop nest."""
-    op, gemm = operands.op, operands.gemm
+    gemm = operands.gemm
     fills = count_fills(blocks.blocks, blocks.runs, pixels.tiles, reductions.tiles, order)
-    outputs = gemm.m * gemm.n * gemm.groups
-    array_cycles = vector_cycles = 0
-    for block, many_blocks in blocks.shapes:
-        for m, many_m in pixels.counts:
-            number = many_blocks * many_m
-            element_ops = ceil_div(op.vector_ops * m * block.channels, outputs)
-            vector_cycles += number * timing.vector(op.kind, element_ops, epilogue=True)
-            array_cycles += number * sum(
-                many_k * timing.array(m, block.n, k, block.groups)
-                for k, many_k in reductions.counts
-            )
     wide, size_a = blocks.widest, element_bytes(operands.a)
-    first_m = pixels.counts[0][0]
+    first_m, first_k = pixels.counts[0][0], reductions.counts[0][0]
     per_pixel = reductions.channel * wide.groups * size_a
     return Nest(
         Tiling(pixels.size, blocks.size, reductions.size, order),
         fills,
         TileSizes(
             a=pixels.region * per_pixel,
-            b=operands.b_bytes((0, reductions.counts[0][0]), wide),
+            b=operands.b_bytes((0, first_k), wide),
             bias=operands.bias_bytes(wide),
             out=operands.out_bytes((0, first_m), wide),
         ),
-        array_cycles,
-        vector_cycles,
+        _work(operands, pixels, blocks, reductions, timing),
         a_bytes=pixels.regions * reductions.channels * gemm.groups * size_a * fills.input_refetch,
         b_bytes=gemm.k * gemm.n * gemm.groups * element_bytes(operands.b) * fills.weight_refetch,
         bias_bytes=_bias_total(operands) * fills.bias_refetch,
         first_a=pixels.first * per_pixel,
     )
+
+
+def _work(
+    operands: ArrayOp,
+    pixels: PixelTiles,
+    blocks: BlockTiles,
+    reductions: ReductionTiles,
+    timing: Timing,
+) -> Work:
+    """All array and vector tasks of a loop nest, equal tiles counted together."""
+    op, gemm = operands.op, operands.gemm
+    outputs = gemm.m * gemm.n * gemm.groups
+    first_k = reductions.counts[0][0]
+    array = vector = pad = accumulators = 0
+    for block, many_blocks in blocks.shapes:
+        for m, many_m in pixels.counts:
+            number, sums = many_blocks * many_m, m * block.channels
+            element_ops = ceil_div(op.vector_ops * sums, outputs)
+            out = operands.out_bytes((0, m), block)
+            vector += number * timing.epilogue(op.kind, element_ops, out, sums)
+            pad += number * timing.in_ports(out)
+            accumulators += number * sums * timing.sum_bytes
+            later = [(k, many - (k == first_k), False) for k, many in reductions.counts]
+            for k, many_k, first in ((first_k, 1, True), *later):
+                task = timing.array(operands.shape(m, block, k, first=first))
+                tasks = number * many_k
+                array += tasks * task.cycles
+                pad += tasks * timing.in_ports(task.sram_read_bytes)
+                accumulators += tasks * (
+                    task.accumulator_read_bytes + task.accumulator_write_bytes
+                )
+    return Work(array, vector, pad, accumulators)
 
 
 def _bias_total(operands: ArrayOp) -> int:
@@ -179,9 +210,8 @@ def realise(
     """The candidate of a loop nest once it is known what streams.
 
     ``hidden``: cycles of the step before that the first weights may hide behind; None: they are
-    not prefetched.
-    cycles = first loads that nothing hides + max(compute, the other transfers and one tile) + last
-    store, with compute = max(array, vector) + the shorter one's share of one tile.
+    not prefetched. compute = max(array, vector) + the shorter one's share of one tile; the rest is
+    :meth:`Timing.pipelined`.
     """
     stream_a, stream_out = operands.a.name in streamed, operands.output.name in streamed
     stream_b = operands.constant or operands.b.name in streamed
@@ -189,39 +219,43 @@ def realise(
         nest.sizes, nest.fills, accelerator.scratchpad.alignment_bytes, stream_a=stream_a,
         stream_b=stream_b, stream_out=stream_out, constant=operands.constant,
     )  # fmt: skip
-    fills, sizes = nest.fills, nest.sizes
+    fills, sizes, work, tiling = nest.fills, nest.sizes, nest.work, nest.tiling
     constants = nest.bias_bytes + (nest.b_bytes if stream_b else 0)
     read = constants + (nest.a_bytes if stream_a else 0)
     written = operands.output.bytes if stream_out else 0
     lone_bias = operands.bias is not None and not operands.constant
-    transfers = (
+    loads = (
         (fills.weights if stream_b else 0)
         + (fills.biases if lone_bias else 0)
         + (fills.inputs if stream_a else 0)
-        + (fills.outputs if stream_out else 0)
     )
     first = sizes.bias + (sizes.b if stream_b else 0)
-    prefetch = hidden is not None
-    exposed = max(0, timing.dma(first) - (hidden or 0)) if first else 0
-    exposed += timing.dma(nest.first_a) if stream_a and nest.first_a else 0
-    last = timing.dma(sizes.out) if stream_out else 0
-    moving = transfers * timing.dma_fixed + timing.transfer_bytes(read + written)
-    array, vector = nest.array_cycles, nest.vector_cycles
+    first_cycles = timing.dma(first) if first else 0
+    first_a = timing.dma(nest.first_a) if stream_a and nest.first_a else 0
+    flow = Flow(
+        loads, read, fills.outputs if stream_out else 0, written, first_cycles + first_a,
+        timing.dma(sizes.out) if stream_out else 0, min(hidden or 0, first_cycles),
+    )  # fmt: skip
+    array, vector = work.array_cycles, work.vector_cycles
     compute = max(array, vector) + ceil_div(min(array, vector), fills.outputs)
-    t = nest.tiling
-    tiles = fills.outputs * ceil_div(operands.gemm.k, t.k)
-    one = ceil_div(compute, tiles) if moving > exposed + last else 0
-    name = f"{variant}/m{t.m}n{t.n}k{t.k}" + ("-mnk" if t.order == "mnk" else "")
+    tiles = fills.outputs * ceil_div(operands.gemm.k, tiling.k)
+    name = f"{variant}/m{tiling.m}n{tiling.n}k{tiling.k}"
+    name += "-mnk" if tiling.order == "mnk" else ""
+    prefetch = hidden is not None
     return Candidate(
         name=name if prefetch or not operands.constant else f"{name}-noprefetch",
-        tiling=t,
+        tiling=tiling,
         streamed=streamed,
         buffer_bytes=layout.bytes,
         prefetch_bytes=layout.prefetchable if prefetch else 0,
         dram_read_bytes=read,
         dram_write_bytes=written,
-        cycles=exposed + max(compute, moving - exposed - last + one) + last,
+        cycles=timing.pipelined(flow, compute=compute, tiles=tiles),
         compute_cycles=compute,
+        scratchpad_bytes=work.scratchpad_bytes + read + written,
+        accumulator_bytes=work.accumulator_bytes,
+        macs=operands.op.macs,
+        vector_ops=operands.op.vector_ops,
     )
 
 
@@ -229,7 +263,7 @@ def row_sizes(operands: ArrayOp) -> tuple[int, ...]:
     """Tile sizes of m in whole output rows (without a window: halvings of m), largest first."""
     window, m = operands.op.window, operands.gemm.m
     if window is None:
-        return _halvings(m, 1)
+        return halvings(m, 1)
     rows = m // window.out_width
     return tuple(count * window.out_width for count in _distinct_parts(rows))
 
@@ -237,20 +271,20 @@ def row_sizes(operands: ArrayOp) -> tuple[int, ...]:
 def part_row_sizes(operands: ArrayOp) -> tuple[int, ...]:
     """Tile sizes of m below one output row (none without a window), largest first."""
     window = operands.op.window
-    return () if window is None else _halvings(window.out_width, 1)[1:]
+    return () if window is None else halvings(window.out_width, 1)[1:]
 
 
 def channel_sizes(operands: ArrayOp, cols: int) -> tuple[int, ...]:
     """Tile sizes of n: multiples of the columns, then, for groups, whole groups; largest first."""
     gemm = operands.gemm
     within = {min(gemm.n, ceil_div(part, cols) * cols) for part in _distinct_parts(gemm.n)}
-    spans = {q * gemm.n for q in _halvings(gemm.groups, 1)} if gemm.groups > 1 else set()
+    spans = {q * gemm.n for q in halvings(gemm.groups, 1)} if gemm.groups > 1 else set()
     return tuple(sorted(within | spans, reverse=True))
 
 
 def reduction_sizes(operands: ArrayOp, rows: int) -> tuple[int, ...]:
     """Tile sizes of k: whole, then halvings in multiples of the rows; largest first."""
-    return _halvings(operands.gemm.k, rows)
+    return halvings(operands.gemm.k, rows)
 
 
 def _distinct_parts(total: int) -> tuple[int, ...]:
@@ -261,18 +295,6 @@ def _distinct_parts(total: int) -> tuple[int, ...]:
         found.append(part)
         # The fewest tiles that make the tile smaller than ``part``.
         part = 0 if part == 1 else ceil_div(total, ceil_div(total, part - 1))
-    return tuple(found)
-
-
-def _halvings(total: int, unit: int) -> tuple[int, ...]:
-    """total, then total / 2, / 4, ... rounded up to ``unit``, down to one unit."""
-    found = [total]
-    parts = 2
-    while found[-1] > unit:
-        size = ceil_div(ceil_div(total, parts), unit) * unit
-        if size < found[-1]:
-            found.append(size)
-        parts *= 2
     return tuple(found)
 
 

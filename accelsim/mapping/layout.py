@@ -19,9 +19,8 @@ from accelsim.mapping.tiles import (
     count_fills,
     pixel_ranges,
     split,
-    vector_input_bytes,
-    vector_tiles,
 )
+from accelsim.mapping.vector_tiles import largest, tile_kinds
 from accelsim.plan import Tiling
 from accelsim.workload.graph import Op, Tensor, Workload
 
@@ -146,28 +145,21 @@ def constants_of(op: Op, workload: Workload) -> tuple[tuple[Tensor, bool], ...]:
 
 
 def vector_workspace(
-    op: Op, workload: Workload, size: int, streamed: frozenset[str], alignment: int
+    op: Op, workload: Workload, tiling: Tiling, streamed: frozenset[str], alignment: int
 ) -> Layout:
-    """Workspace of a vector operator in tiles of ``size`` output elements."""
+    """Workspace of a vector operator from its tiling alone."""
     output = workload.tensors[op.output]
-    tiles = vector_tiles(op, output, size)
-    slots = range(min(len(tiles), 2))
+    kinds = tile_kinds(op, workload, tiling)
+    slots = range(min(kinds.tiles, 2))
     wanted: list[tuple[str, int, int]] = []
     for tensor, tiled in constants_of(op, workload):
-        largest = _largest(op, tensor, output, size) if tiled else tensor.bytes
-        wanted += [(f"const:{tensor.name}", slot, largest) for slot in (slots if tiled else (0,))]
+        size = largest(op, tensor, output, kinds) if tiled else tensor.bytes
+        wanted += [(f"const:{tensor.name}", slot, size) for slot in (slots if tiled else (0,))]
     for name in op.inputs:
         if name in streamed:
-            largest = _largest(op, workload.tensors[name], output, size)
-            wanted += [(f"in:{name}", slot, largest) for slot in slots]
+            size = largest(op, workload.tensors[name], output, kinds)
+            wanted += [(f"in:{name}", slot, size) for slot in slots]
     if op.output in streamed:
-        largest = _largest(op, output, output, size)
-        wanted += [("out", slot, largest) for slot in slots]
+        size = largest(op, output, output, kinds)
+        wanted += [("out", slot, size) for slot in slots]
     return stack(wanted, alignment, 0)
-
-
-def _largest(op: Op, tensor: Tensor, output: Tensor, size: int) -> int:
-    tiles = vector_tiles(op, output, size)
-    if tensor is output:
-        return max(tile.count for tile in tiles) * tensor.bytes // max(1, tensor.elements)
-    return max(vector_input_bytes(op, tensor, output, tile) for tile in tiles)

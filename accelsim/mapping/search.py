@@ -8,10 +8,11 @@ resident are offered.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import le
 
 from accelsim.arch.parts import Accelerator
 from accelsim.dataflow.counts import ceil_div
-from accelsim.errors import AccelsimError, Infeasibility, InfeasibleError, Mistake, suggest
+from accelsim.errors import Infeasibility, InfeasibleError
 from accelsim.mapping.array import (
     nests,
     part_row_sizes,
@@ -19,41 +20,40 @@ from accelsim.mapping.array import (
     row_sizes,
 )
 from accelsim.mapping.layout import Layout, align, array_workspace, vector_workspace
+from accelsim.mapping.objective import Objective
 from accelsim.mapping.tiles import array_op
 from accelsim.mapping.timing import Timing
 from accelsim.mapping.vector import vector_candidates
 from accelsim.plan import Candidate
 from accelsim.workload.graph import Op, Workload
 
-SLACKS: tuple[int | None, ...] = (100, 105, 150, None)
-"""Kept per residency variant: the smallest candidate within so many percent of the best one's
-merit (None: the smallest of all). Of those without weight prefetch, the first and the last."""
+Level = tuple[int | None, int | None]
+"""Percent of the best candidate's cost, and of its cycles, that are still good enough (None: any
+amount)."""
 
-OBJECTIVES = ("latency", "energy", "traffic")
+LEVELS: tuple[Level, ...] = ((100, 150), (105, 150), (150, None), (None, None))
+"""Kept per residency variant besides the best candidate: the smallest one on each level. Of those
+without weight prefetch, where there are some with it, the best and the smallest."""
 
 
 def candidates(
     op: Op, workload: Workload, accelerator: Accelerator, objective: str = "latency"
 ) -> tuple[Candidate, ...]:
-    """Ways to run ``op``, at most six per residency variant, each with a distinct name.
+    """Ways to run ``op``, at most seven per residency variant, each with a distinct name.
 
-    ``objective`` (``latency``, ``energy`` or ``traffic``; AccelsimError otherwise) decides which
-    end of the Pareto set is kept for certain; energy goes by traffic, which dominates it. The
-    candidate with the least buffer of each variant is always there. All fit the scratchpad
-    together with the tensors they need resident, unless nothing does: then the smallest one is
-    returned, and :func:`require_legal` says what is missing. Empty when the accumulators are too
-    small for a single pixel.
+    ``objective`` (``latency``, ``energy`` or ``traffic``; AccelsimError otherwise) says what is
+    cheap: see :class:`Objective`. The best candidate and the one with the least buffer of each
+    variant are always there. All fit the scratchpad together with the tensors they need resident,
+    unless nothing does: then the smallest one is returned, and :func:`require_legal` says what is
+    missing. Empty when the accumulators are too small for a single pixel.
     """
-    if objective not in OBJECTIVES:
-        raise AccelsimError(
-            Mistake("M301", f"unknown objective {objective!r}", suggest(objective, OBJECTIVES))
-        )
+    goal = Objective(accelerator, objective)
     capacity = accelerator.scratchpad.bytes
     alignment = accelerator.scratchpad.alignment_bytes
     pools: list[_Pool] = []
-    for whole_rows in (True, False):
-        pools.append(_pool(op, workload, accelerator, whole_rows=whole_rows))
-        kept = _choose(op, workload, pools[-1], capacity, alignment, objective)
+    for wide in (True, False):
+        pools.append(_pool(op, workload, accelerator, wide=wide))
+        kept = _choose(op, workload, pools[-1], capacity, alignment, goal)
         if kept:
             return kept
     everything = [c for pool in pools for variant in pool for c in variant]
@@ -104,7 +104,7 @@ def workspace(op: Op, workload: Workload, accelerator: Accelerator, candidate: C
     if op.gemm is not None:
         operands = array_op(op, workload)
         return array_workspace(operands, candidate.tiling, candidate.streamed, alignment)
-    return vector_workspace(op, workload, candidate.tiling.m, candidate.streamed, alignment)
+    return vector_workspace(op, workload, candidate.tiling, candidate.streamed, alignment)
 
 
 def lower_bounds(workload: Workload, accelerator: Accelerator) -> dict[str, int]:
@@ -113,17 +113,15 @@ def lower_bounds(workload: Workload, accelerator: Accelerator) -> dict[str, int]
     ``compute``: MACs / PEs; ``vector``: element operations / lanes; ``dram``: bytes that must cross
     (every weight and graph input once, every graph output once) / bandwidth.
     """
-    array, vector = accelerator.array, accelerator.vector
+    timing = Timing(accelerator)
     used = {name for op in workload.ops for name in (op.weight, op.bias) if name is not None}
     moved = used | set(workload.inputs) | set(workload.outputs)
     total = sum(workload.tensors[name].bytes for name in moved)
-    element_ops = sum(
-        op.vector_ops * vector.cycles_per_op.get(op.kind.value, 1) for op in workload.ops
-    )
+    least = [timing.least(op) for op in workload.ops]
     return {
-        "compute": ceil_div(workload.macs, array.rows * array.cols),
-        "vector": ceil_div(element_ops, vector.lanes),
-        "dram": Timing(accelerator).transfer_bytes(total),
+        "compute": sum(array for array, _ in least),
+        "vector": sum(vector for _, vector in least),
+        "dram": timing.transfer_bytes(total),
     }
 
 
@@ -145,19 +143,19 @@ def _variants(op: Op) -> tuple[tuple[str, frozenset[str]], ...]:
 _Pool = list[list[Candidate]]
 
 
-def _pool(op: Op, workload: Workload, accelerator: Accelerator, *, whole_rows: bool) -> _Pool:
-    """All candidates of each variant, unpruned. ``whole_rows=False``: tiles below one output row
-    (array operators), the last resort when rows do not fit."""
+def _pool(op: Op, workload: Workload, accelerator: Accelerator, *, wide: bool) -> _Pool:
+    """All candidates of each variant, unpruned. ``wide=False``: the last resort when nothing else
+    fits, tiles below one output row, or narrower than the lanes of the vector unit."""
     timing = Timing(accelerator)
     if op.gemm is None:
         return [
-            list(vector_candidates(op, workload, streamed, name, accelerator, timing))
+            list(vector_candidates(op, workload, streamed, name, accelerator, timing, wide=wide))
             for name, streamed in _variants(op)
         ]
     operands = array_op(op, workload)
-    sizes = row_sizes(operands) if whole_rows else part_row_sizes(operands)
+    sizes = row_sizes(operands) if wide else part_row_sizes(operands)
     found = list(nests(operands, accelerator, timing, sizes))
-    before = _cycles_before(op, workload, accelerator, timing)
+    before = _cycles_before(op, workload, timing)
     return [
         [
             realise(nest, operands, streamed, name, accelerator, timing, hidden=hidden)
@@ -168,7 +166,7 @@ def _pool(op: Op, workload: Workload, accelerator: Accelerator, *, whole_rows: b
     ]
 
 
-def _cycles_before(op: Op, workload: Workload, accelerator: Accelerator, timing: Timing) -> int:
+def _cycles_before(op: Op, workload: Workload, timing: Timing) -> int:
     """Cycles of the operator before ``op`` in the file that a prefetch can hide behind: its least
     compute time less the transfer of its own constants (0 for the first operator). A guess where
     the order is free: the schedule may put another operator there."""
@@ -176,13 +174,9 @@ def _cycles_before(op: Op, workload: Workload, accelerator: Accelerator, timing:
     if index == 0:
         return 0
     before = workload.ops[index - 1]
-    array = accelerator.array
-    busy = max(
-        ceil_div(before.macs, array.rows * array.cols),
-        ceil_div(before.vector_ops, accelerator.vector.lanes),
-    )
     constants = (workload.tensors[name] for name in (before.weight, before.bias) if name)
-    return max(0, busy - timing.transfer_bytes(sum(tensor.bytes for tensor in constants)))
+    moved = timing.transfer_bytes(sum(tensor.bytes for tensor in constants))
+    return max(0, max(timing.least(before)) - moved)
 
 
 def _choose(
@@ -191,7 +185,7 @@ def _choose(
     pool: _Pool,
     capacity: int,
     alignment: int,
-    objective: str,
+    goal: Objective,
 ) -> tuple[Candidate, ...]:
     """Thin every variant of a pool; candidates that cannot fit are left out."""
     kept: list[Candidate] = []
@@ -199,46 +193,43 @@ def _choose(
         fitting = [c for c in variant if _demand(op, workload, c, alignment) <= capacity]
         early = [c for c in fitting if c.prefetch_bytes > 0]
         plain = [c for c in fitting if c.prefetch_bytes == 0]
-        kept += _thin(_pareto(early), SLACKS, objective)
-        slacks = (SLACKS[0], SLACKS[-1]) if early else SLACKS
-        kept += _thin(_pareto(plain), slacks, objective)
+        kept += _thin(early, LEVELS, goal)
+        kept += _thin(plain, LEVELS[-1:] if early else LEVELS, goal)
     return tuple(kept)
 
 
-def _merit(candidate: Candidate, objective: str) -> tuple[int, int, int]:
-    traffic = candidate.dram_read_bytes + candidate.dram_write_bytes
-    if objective == "latency":
-        return candidate.cycles, traffic, candidate.buffer_bytes
-    return traffic, candidate.cycles, candidate.buffer_bytes
+def _thin(pool: Sequence[Candidate], levels: Sequence[Level], goal: Objective) -> list[Candidate]:
+    """The best candidate of a pool and the smallest on each level, smallest first."""
+    if not pool:
+        return []
+    front = _pareto([(c, goal.merit(c)) for c in pool])
+    best, merit = min(front, key=lambda pair: pair[1])
+    chosen = {best.name: best}
+    for level in levels:
+        # The best one is on every level, so there always is a smallest.
+        c = next(c for c, found in front if _within(found[:2], merit[:2], level))
+        chosen[c.name] = c
+    return [c for c, _ in front if c.name in chosen]
 
 
-def _pareto(pool: Sequence[Candidate]) -> list[Candidate]:
-    """Candidates that no other beats or equals in buffer, cycles and traffic; smallest first."""
-    front: list[tuple[int, int]] = []
-    kept: list[Candidate] = []
-    for c in sorted(pool, key=lambda c: (c.buffer_bytes, c.cycles, _traffic(c), c.name)):
-        if not any(cycles <= c.cycles and traffic <= _traffic(c) for cycles, traffic in front):
-            front.append((c.cycles, _traffic(c)))
-            kept.append(c)
+def _within(figures: Sequence[int], best: Sequence[int], level: Level) -> bool:
+    return all(
+        slack is None or figure * 100 <= least * slack
+        for figure, least, slack in zip(figures, best, level, strict=True)
+    )
+
+
+_Rated = tuple[Candidate, tuple[int, int, int, int]]
+"""A candidate and its merit: cost, cycles, traffic, buffer."""
+
+
+def _pareto(pool: Sequence[_Rated]) -> list[_Rated]:
+    """Those that no other beats or equals in buffer, cost, cycles and traffic; smallest first."""
+    kept: list[_Rated] = []
+    for c, merit in sorted(pool, key=lambda rated: (rated[1][3], rated[1], rated[0].name)):
+        if not any(all(map(le, found[:3], merit[:3])) for _, found in kept):
+            kept.append((c, merit))
     return kept
-
-
-def _traffic(candidate: Candidate) -> int:
-    return candidate.dram_read_bytes + candidate.dram_write_bytes
-
-
-def _thin(
-    front: list[Candidate], slack_percent: Sequence[int | None], objective: str
-) -> list[Candidate]:
-    """Of a Pareto set sorted by buffer: for each slack, the smallest candidate whose merit is at
-    most that much above the best (None: any)."""
-    merits = [_merit(candidate, objective)[0] for candidate in front]
-    best = min(merits, default=0)
-    chosen = {
-        next(i for i, merit in enumerate(merits) if slack is None or merit * 100 <= best * slack)
-        for slack in (slack_percent if front else ())
-    }
-    return [front[index] for index in sorted(chosen)]
 
 
 def _resident(op: Op, candidate: Candidate) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The tiles of an operator: index ranges, and the bytes each of them needs.
+"""The tiles of an operator on the array: index ranges, and the bytes each of them needs.
 
 Pure geometry, shared by the mapping (which counts tiles in closed form) and the lowering (which
 walks them). Feature maps are tiled in whole output rows of all channels, or in parts of one row;
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from accelsim.dataflow.counts import ceil_div
-from accelsim.workload.graph import BITS, Gemm, Op, OpKind, Tensor, Window, Workload
+from accelsim.workload.graph import BITS, Gemm, Op, Tensor, Window, Workload
 
 Range = tuple[int, int]
 """(start, count)."""
@@ -20,6 +20,18 @@ Range = tuple[int, int]
 def split(total: int, size: int) -> tuple[Range, ...]:
     """[0, total) in ranges of ``size``, the last one shorter if need be."""
     return tuple((start, min(size, total - start)) for start in range(0, total, size))
+
+
+def halvings(total: int, unit: int) -> tuple[int, ...]:
+    """total, then total / 2, / 4, ... rounded up to ``unit``, down to one unit."""
+    found = [total]
+    parts = 2
+    while found[-1] > unit:
+        size = ceil_div(ceil_div(total, parts), unit) * unit
+        if size < found[-1]:
+            found.append(size)
+        parts *= 2
+    return tuple(found)
 
 
 def element_bytes(tensor: Tensor) -> int:
@@ -106,6 +118,22 @@ def channel_blocks(gemm: Gemm, size: int) -> tuple[Block, ...]:
 
 
 @dataclass(frozen=True)
+class TileShape:
+    """All that the duration and the SRAM bytes of one array task depend on."""
+
+    m: int
+    n: int
+    k: int
+    groups: int
+    a_element_bytes: int
+    b_element_bytes: int
+    bias_bytes: int
+    """Bias of the tile's channels (0 without one)."""
+    first: bool
+    """First reduction tile of its output: it starts from the bias, not from earlier sums."""
+
+
+@dataclass(frozen=True)
 class ArrayOp:
     """An array operator with its operands resolved."""
 
@@ -122,6 +150,13 @@ class ArrayOp:
     def constant(self) -> bool:
         """True when B is a weight."""
         return self.op.weight is not None
+
+    def shape(self, m: int, block: Block, k: int, *, first: bool) -> TileShape:
+        """Shape of the tile of ``m`` pixels, the channels of ``block`` and ``k`` reductions."""
+        return TileShape(
+            m, block.n, k, block.groups, element_bytes(self.a), element_bytes(self.b),
+            self.bias_bytes(block), first,
+        )  # fmt: skip
 
     def a_channels(self, k: Range) -> int:
         """Channels of one group of A that the reduction range touches."""
@@ -205,59 +240,9 @@ def count_fills(blocks: int, runs: int, pixels: int, reductions: int, order: str
     )
 
 
-@dataclass(frozen=True)
-class VectorTile:
-    """One tile of a vector operator: output elements [start, start + count) of its tiling order."""
-
-    start: int
-    count: int
-    row: int = 0
-    rows: int = 0
-    """Pools: output rows of all channels (batch included)."""
-
-
-def vector_tiles(op: Op, output: Tensor, size: int) -> tuple[VectorTile, ...]:
-    """Tiles of at most ``size`` output elements; pools in whole rows of all channels."""
-    if not _by_rows(op):
-        return tuple(VectorTile(start, count) for start, count in split(output.elements, size))
-    per_row = vector_grain(op, output)
-    rows = output.elements // per_row
-    return tuple(
-        VectorTile(row * per_row, count * per_row, row, count)
-        for row, count in split(rows, max(1, size // per_row))
-    )
-
-
-def vector_grain(op: Op, output: Tensor) -> int:
-    """Output elements that cannot be split: a row of a pool, the last axis of a softmax, or 1."""
-    if _by_rows(op):
-        assert op.window is not None
-        return op.window.out_width * op.window.out_channels
-    if op.kind is OpKind.SOFTMAX and output.shape:
-        return output.shape[-1]
-    return 1
-
-
-def vector_input_bytes(op: Op, source: Tensor, output: Tensor, tile: VectorTile) -> int:
-    """Bytes of an input that one tile reads.
-
-    Pools: rows with halo. Otherwise the share of the input that the tile is of the output, which
-    is exact for element-wise operators and sums to the whole input for all others.
-    """
-    if _by_rows(op):
-        assert op.window is not None
-        rows = _row_span(op.window, tile.row, tile.rows)
-        return rows * op.window.in_width * op.window.in_channels * element_bytes(source)
-    return share(source.bytes, tile.start, tile.count, output.elements)
-
-
 def share(amount: int, start: int, count: int, total: int) -> int:
     """Whole-number share of ``amount`` for [start, start + count) of ``total``; shares of a
     partition sum to ``amount``."""
     if total == 0:
         return 0
     return amount * (start + count) // total - amount * start // total
-
-
-def _by_rows(op: Op) -> bool:
-    return op.window is not None and op.kind in (OpKind.MAX_POOL, OpKind.AVERAGE_POOL)

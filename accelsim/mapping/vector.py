@@ -11,31 +11,43 @@ from collections.abc import Iterator
 from accelsim.arch.parts import Accelerator
 from accelsim.dataflow.counts import ceil_div
 from accelsim.mapping.layout import constants_of, vector_workspace
-from accelsim.mapping.tiles import (
-    share,
+from accelsim.mapping.tiles import halvings, share
+from accelsim.mapping.timing import Flow, Timing
+from accelsim.mapping.vector_tiles import (
+    VectorTile,
+    pool_window,
+    tile_kinds,
     vector_grain,
     vector_input_bytes,
-    vector_tiles,
+    whole,
 )
-from accelsim.mapping.timing import Timing
 from accelsim.plan import Candidate, Tiling
 from accelsim.workload.graph import Op, Workload
 
 
-def tile_sizes(op: Op, workload: Workload, lanes: int) -> tuple[int, ...]:
-    """Tile sizes in output elements: halvings of the whole down to the smallest legal tile (one
-    indivisible row, or one element per lane), largest first."""
+def vector_tilings(op: Op, workload: Workload, lanes: int, *, wide: bool) -> Iterator[Tiling]:
+    """Tile sizes, largest first: halvings of the whole. ``wide``: whole output rows (pools), and
+    at least as many channels or elements as there are lanes; the others are below that, down to a
+    single output (an indivisible last axis)."""
     output = workload.tensors[op.output]
-    grain = vector_grain(op, output)
-    unit = grain * ceil_div(min(lanes, output.elements), grain)
-    found = [max(1, output.elements)]
-    parts = 2
-    while found[-1] > unit:
-        size = ceil_div(ceil_div(output.elements, parts), unit) * unit
-        if size < found[-1]:
-            found.append(size)
-        parts *= 2
-    return tuple(found)
+    window, all_of_it = pool_window(op), whole(op, output)
+    if window is None:
+        grain = vector_grain(op, output)
+        unit = grain * ceil_div(min(lanes, output.elements), grain)
+        sizes = halvings(all_of_it.m, unit) if wide else halvings(unit, grain)[1:]
+        yield from (Tiling(size, 1, 1) for size in sizes)
+        return
+    width = window.out_width
+    pixels = [rows * width for rows in halvings(all_of_it.m // width, 1)]
+    floor = min(lanes, window.out_channels)
+    channels = halvings(window.out_channels, floor)
+    if wide:
+        yield from (Tiling(m, n, 1) for n in channels for m in pixels)
+        return
+    narrow = halvings(floor, 1)[1:]
+    parts = halvings(width, 1)[1:]
+    yield from (Tiling(m, n, 1) for n in narrow for m in (*pixels, *parts))
+    yield from (Tiling(m, n, 1) for n in channels for m in parts)
 
 
 def vector_candidates(
@@ -45,51 +57,72 @@ def vector_candidates(
     variant: str,
     accelerator: Accelerator,
     timing: Timing,
+    *,
+    wide: bool = True,
 ) -> Iterator[Candidate]:
-    """All tile sizes of one residency variant (one size if nothing is moved tile by tile)."""
+    """All tile sizes of one residency variant (one size if nothing is moved tile by tile);
+    ``wide`` as for :func:`vector_tilings`."""
     tiled = bool(streamed) or any(sliced for _, sliced in constants_of(op, workload))
-    sizes = tile_sizes(op, workload, accelerator.vector.lanes)
-    for size in sizes if tiled else sizes[:1]:
-        yield _candidate(op, workload, size, streamed, variant, accelerator, timing)
+    if tiled:
+        tilings = vector_tilings(op, workload, accelerator.vector.lanes, wide=wide)
+    else:
+        tilings = iter((whole(op, workload.tensors[op.output]),) if wide else ())
+    for tiling in tilings:
+        yield _candidate(op, workload, tiling, streamed, variant, accelerator, timing)
 
 
 def _candidate(
     op: Op,
     workload: Workload,
-    size: int,
+    tiling: Tiling,
     streamed: frozenset[str],
     variant: str,
     accelerator: Accelerator,
     timing: Timing,
 ) -> Candidate:
     output = workload.tensors[op.output]
-    tiles = vector_tiles(op, output, size)
-    layout = vector_workspace(op, workload, size, streamed, accelerator.scratchpad.alignment_bytes)
-    moved = [workload.tensors[name] for name in op.inputs if name in streamed]
-    moved += [tensor for tensor, sliced in constants_of(op, workload) if sliced]
-    once = [tensor.bytes for tensor, sliced in constants_of(op, workload) if not sliced]
-    loads = [[vector_input_bytes(op, tensor, output, tile) for tensor in moved] for tile in tiles]
-    read = sum(sum(sizes) for sizes in loads) + sum(once)
-    written = output.bytes if op.output in streamed else 0
-    last = timing.dma(share(output.bytes, tiles[-1].start, tiles[-1].count, output.elements))
-    last = last if written else 0
-    first = sum(timing.dma(size) for size in (*once, *loads[0]) if size)
-    compute = sum(
-        timing.vector(op.kind, share(op.vector_ops, tile.start, tile.count, output.elements))
-        for tile in tiles
-    )
-    transfers = sum(1 for sizes in loads for size in sizes if size) + len(once)
-    transfers += len(tiles) if written else 0
-    moving = transfers * timing.dma_fixed + timing.transfer_bytes(read + written)
-    one = ceil_div(compute, len(tiles)) if moving > first + last else 0
+    kinds = tile_kinds(op, workload, tiling)
+    alignment = accelerator.scratchpad.alignment_bytes
+    layout = vector_workspace(op, workload, tiling, streamed, alignment)
+    constants = constants_of(op, workload)
+    inputs = [workload.tensors[name] for name in op.inputs]
+    sliced = [tensor for tensor, tiled in constants if tiled]
+    once = [tensor.bytes for tensor, tiled in constants if not tiled]
+    moved = [tensor for tensor in inputs if tensor.name in streamed] + sliced
+
+    def loads(tile: VectorTile) -> list[int]:
+        sizes = [vector_input_bytes(op, tensor, output, tile) for tensor in moved]
+        return [size for size in sizes if size]
+
+    def out_bytes(tile: VectorTile) -> int:
+        return share(output.bytes, tile.start, tile.count, output.elements)
+
+    compute = pad = transfers = read = 0
+    for tile, many in kinds.kinds:
+        sizes = loads(tile)
+        operands = [vector_input_bytes(op, tensor, output, tile) for tensor in (*inputs, *sliced)]
+        taken = sum(operands) + sum(once)
+        element_ops = share(op.vector_ops, tile.start, tile.count, output.elements)
+        compute += many * timing.vector(op.kind, element_ops, taken + out_bytes(tile))
+        pad += many * (timing.in_ports(taken) + timing.in_ports(out_bytes(tile)))
+        transfers += many * len(sizes)
+        read += many * sum(sizes)
+    read += sum(once)
+    stores = kinds.tiles if op.output in streamed else 0
+    written = output.bytes if stores else 0
+    last = timing.dma(out_bytes(kinds.last)) if stores else 0
+    first = sum(timing.dma(size) for size in (*once, *loads(kinds.kinds[0][0])) if size)
+    flow = Flow(transfers + len(once), read, stores, written, first, last)
     return Candidate(
-        name=f"{variant}/m{size}n1k1",
-        tiling=Tiling(size, 1, 1),
+        name=f"{variant}/m{tiling.m}n{tiling.n}k1",
+        tiling=tiling,
         streamed=streamed,
         buffer_bytes=layout.bytes,
         prefetch_bytes=0,
         dram_read_bytes=read,
         dram_write_bytes=written,
-        cycles=first + max(compute, moving - first - last + one) + last,
+        cycles=timing.pipelined(flow, compute=compute, tiles=kinds.tiles),
         compute_cycles=compute,
+        scratchpad_bytes=pad + read + written,
+        vector_ops=op.vector_ops,
     )

@@ -39,7 +39,8 @@ SIMULATED = (
 )
 INJECTED = (
     "One fault at a time. An answer counts as changed when the top-1 class differs from the run"
-    " without faults; the fault, not the image, is the independent unit of every interval.",
+    " without faults; the fault (or fault map), not the image, is the independent unit of every"
+    " interval.",
     "An upset in a stored value is taken to hit all of its uses.",
     "The evaluation images are a fixed set: the intervals tell of other faults, not of other"
     " images.",

@@ -13,7 +13,6 @@ from accelsim.record import RunRecord, VariantRecord
 from accelsim.report.basis import asil_basis, cautions, fault_assumptions
 from accelsim.report.console_parts import Facts, Show, grid, name, table, titled
 from accelsim.report.console_safety import campaigns, fault_rates, safety
-from accelsim.report.junit import requirement
 from accelsim.report.tables import number, percent, si, size
 from accelsim.verdict import Outcome, Verdict, tally
 
@@ -34,6 +33,7 @@ def summary(record: RunRecord) -> Group:
         *fault_rates(record),
         *safety(record),
         notes(record),
+        assumed(record),
         verdicts(record),
     ]
     return Group(*(part for part in parts if part is not None))
@@ -67,23 +67,20 @@ NETWORK: Facts = (
 def header(record: RunRecord) -> RenderableType:
     """Run, network, machine, and the hash that names the configuration."""
     info = record.base.info
-    text = Text()
-    text.append(f"{record.name}\n", style="bold")
-    text.append(f"network      {info.get('network', '')}")
-    for key, show in NETWORK:
-        if info.get(key) is not None:
-            text.append(f", {show(info[key])}")
-    text.append("\n")
+    lines = grid()
+    network = [str(info.get("network", ""))]
+    network += [show(info[key]) for key, show in NETWORK if info.get(key) is not None]
+    lines.add_row("network", Text(", ".join(network)))
     if info.get("accelerator"):
         machine = [str(info["accelerator"]), str(info.get("array") or "")]
         if info.get("clock_hz"):
             machine.append(si(info["clock_hz"], "Hz"))
-        text.append(f"accelerator  {', '.join(part for part in machine if part)}\n")
+        lines.add_row("accelerator", Text(", ".join(part for part in machine if part)))
         protections = [f"{k} {v}" for k, v in sorted((info.get("protection") or {}).items())]
         active = [item for item in protections if not item.endswith(" none")]
-        text.append(f"protections  {', '.join(active) or 'none'}\n")
-    text.append(f"config       sha256 {record.sha256[:16]}")
-    return text
+        lines.add_row("protections", Text(", ".join(active) or "none"))
+    lines.add_row("config", Text(f"sha256 {record.sha256[:16]}"))
+    return Group(Text(record.name, style="bold"), lines)
 
 
 PERFORMANCE: tuple[tuple[str, Facts], ...] = (
@@ -221,6 +218,14 @@ def notes(record: RunRecord) -> RenderableType | None:
     return titled("Notes", *texts)
 
 
+def assumed(record: RunRecord) -> RenderableType | None:
+    """What the figures on faults and the verdicts take for granted."""
+    lines = grid()
+    for sentence in fault_assumptions(record):
+        lines.add_row("-", Text(sentence))
+    return titled("Assumptions", lines) if lines.row_count else None
+
+
 def verdicts(record: RunRecord) -> RenderableType:
     """Every target with what was judged, and what it rests on; those not met say why."""
     found = record.verdicts
@@ -237,22 +242,30 @@ def verdicts(record: RunRecord) -> RenderableType:
             name(v.variant, 14),
             _figure(v.value, v),
             "" if v.bound is None else _figure(v.bound, v),
-            requirement(v),
+            _limit(v),
         )
         if not v.met and v.detail:
             reasons.append(Text(f"{v.name} ({v.variant}): {v.detail}"))
     basis = [Text(line) for line in asil_basis(record)]
     basis += [Text(line, style="yellow") for line in cautions(record)]
-    assumed = [Text(f"- {line}", style="dim") for line in fault_assumptions(record)]
-    if assumed:
-        assumed = [Text("Read with these assumptions:", style="dim"), *assumed]
     passed = all(v.outcome == Outcome.PASS for v in found)
     total = Text(tally(found), style="bold green" if passed else "bold red")
-    return titled("Targets", lines, *reasons, *basis, *assumed, total)
+    return titled("Targets", lines, *reasons, *basis, total)
 
 
 def _figure(value: float | None, verdict: Verdict) -> str:
-    unit = f" {verdict.unit}" if verdict.unit not in ("", "1") else ""
     if value is None:
         return "not finite" if verdict.applicable else "n/a"
-    return f"{value:.4g}{unit}"
+    if verdict.unit in ("s", "J"):
+        return si(value, verdict.unit)
+    if verdict.unit == "B":
+        return size(value)
+    unit = f" {verdict.unit}" if verdict.unit not in ("", "1") else ""
+    whole = float(value).is_integer() and abs(value) < 1e15
+    return f"{int(value):,}{unit}" if whole else f"{value:.4g}{unit}"
+
+
+def _limit(verdict: Verdict) -> str:
+    if verdict.limit_high is not None:
+        return f"in [{_figure(verdict.limit, verdict)}, {_figure(verdict.limit_high, verdict)}]"
+    return f"{verdict.relation} {_figure(verdict.limit, verdict)}"

@@ -15,7 +15,8 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def junit_xml(records: Sequence[RunRecord]) -> str:
     """JUnit XML of all verdicts. A missed target is a failure of type ``fail``, an undecided one a
     failure of type ``inconclusive``: neither lets a gate pass. One that does not apply is skipped,
-    which does, and says why. The same records give the same text; names are escaped, and characters that XML cannot hold are replaced."""
+    which lets it pass, and says why. The same records give the same text; names are escaped, and
+    characters that XML cannot hold are replaced."""
     verdicts = [v for record in records for v in record.verdicts]
     root = ElementTree.Element("testsuites", _counts("accelsim", verdicts))
     for record in records:

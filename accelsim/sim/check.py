@@ -32,7 +32,15 @@ class TraceError(AssertionError):
         return (type(self), (self.violations,))
 
 
-def check_trace(trace: Trace, *, pes: int, dram_bytes_per_cycle: Fraction) -> None:
+def check_trace(
+    trace: Trace,
+    *,
+    pes: int,
+    dram_bytes_per_cycle: Fraction,
+    lanes: int | None = None,
+    scratchpad_bytes_per_cycle: int | None = None,
+    accumulator_bytes_per_cycle: int | None = None,
+) -> None:
     """Raise :class:`TraceError` with every breach of these laws:
 
     - rows, tasks and values are numbered by position, accesses name values and fit into them;
@@ -43,7 +51,11 @@ def check_trace(trace: Trace, *, pes: int, dram_bytes_per_cycle: Fraction) -> No
       another task gave back one of its resources;
     - a read finds at least the bytes it takes: as many were written by its start;
     - physics: DRAM bytes within time x ``dram_bytes_per_cycle`` (bytes per cycle) and only with
-      ``dram`` held; MACs within time x ``pes`` (MACs per cycle) and only with ``array`` held.
+      ``dram`` held; MACs within time x ``pes`` (MACs per cycle) and only with ``array`` held;
+      where they are given, element operations within time x ``lanes`` and only with ``vector``
+      held, scratchpad bytes (both ways) within time x ``scratchpad_bytes_per_cycle``, accumulator
+      bytes (each way) within time x ``accumulator_bytes_per_cycle``. Each task is judged on its
+      own: tasks that use one SRAM port at the same time on different resources are not added up.
     """
     found = tuple(_numbering(trace))
     if not found:  # the other checks look things up by these numbers
@@ -54,6 +66,8 @@ def check_trace(trace: Trace, *, pes: int, dram_bytes_per_cycle: Fraction) -> No
             _no_idle_waiting,
             _written_before_read,
             lambda t: _physics(t, pes, dram_bytes_per_cycle),
+            lambda t: _port_rates(t, scratchpad_bytes_per_cycle, accumulator_bytes_per_cycle),
+            lambda t: _vector_rate(t, lanes) if lanes is not None else iter(()),
         )
         found = tuple(violation for check in checks for violation in check(trace))
     if found:
@@ -231,3 +245,28 @@ def _physics(trace: Trace, pes: int, dram_bytes_per_cycle: Fraction) -> Iterator
             yield f"task {task.id}: {task.macs} MACs in {time} cycles on {pes} elements"
         if task.macs and "array" not in task.resources:
             yield f"task {task.id}: {task.macs} MACs without holding array"
+
+
+def _vector_rate(trace: Trace, lanes: int) -> Iterator[str]:
+    for task, row in zip(trace.graph.tasks, trace.rows, strict=True):
+        time = row.end - row.start
+        if task.vector_ops > time * lanes:
+            yield f"task {task.id}: {task.vector_ops} operations in {time} cycles on {lanes} lanes"
+        if task.vector_ops and "vector" not in task.resources:
+            yield f"task {task.id}: {task.vector_ops} operations without holding vector"
+
+
+def _port_rates(trace: Trace, scratchpad: int | None, accumulators: int | None) -> Iterator[str]:
+    for task, row in zip(trace.graph.tasks, trace.rows, strict=True):
+        time = row.end - row.start
+        pad = task.sram_read_bytes + task.sram_write_bytes
+        sums = max(task.accumulator_read_bytes, task.accumulator_write_bytes)
+        for name, moved, width in (
+            ("scratchpad", pad, scratchpad),
+            ("accumulator", sums, accumulators),
+        ):
+            if width is not None and moved > time * width:
+                yield (
+                    f"task {task.id}: moves {moved} {name} bytes in {time} cycles through a port "
+                    f"of {width} bytes"
+                )

@@ -21,8 +21,9 @@ IDLE = "none"
 class LayerRow:
     """One operator of a trace. Times in cycles, sizes in bytes.
 
-    Operators overlap (weights of the next one arrive early), so ``cycles`` of all rows sum to more
-    than the makespan; ``advance_cycles`` partition it.
+    Operators overlap: weights of the next one arrive early, stores of the one before run on. So
+    the time of the inference is shared out by how far each operator moves its front, and ``cycles``
+    of all rows sum to the makespan, while their spans overlap.
     """
 
     op: str
@@ -31,18 +32,23 @@ class LayerRow:
     """Start of its first task, prefetched transfers included."""
     end: int
     cycles: int
-    """Span: ``end - start``."""
+    """The operator's share of the makespan: how far it moves the latest end of all steps so far."""
     advance_cycles: int
-    """How far the operator moves the latest end of all steps so far; sums to the makespan."""
+    """The same as ``cycles``."""
+    span_cycles: int
+    """``end - start``: with what it did while other operators were in front."""
     array_busy: int
     vector_busy: int
     dram_busy: int
     """Busy cycles of these resources with tasks of this operator."""
     bound: str
-    """The resource that this operator keeps busy longest; on a tie the higher-ranked one."""
+    """The resource that this operator keeps busy longest; on a tie the higher-ranked one. A DMA
+    channel when its set-ups and latencies outweigh the bytes."""
     macs: int
     utilisation: float
-    """MACs / (span x processing elements)."""
+    """MACs / (cycles x processing elements). An operator that computes while another is in front
+    can have fewer cycles than its array tasks take; it is then rated by those, so that this never
+    exceeds 1."""
     dram_read_bytes: int
     dram_write_bytes: int
     sram_read_bytes: int
@@ -94,19 +100,21 @@ def _layer_row(
     end = max(row.end for _, row in pairs)
     busy = _busy(trace.graph.resources, pairs)
     macs = sum(task.macs for task in tasks)
+    rated = max(advance, busy.get("array", 0))
     return LayerRow(
         op=tasks[0].op,
         step=tasks[0].step,
         start=start,
         end=end,
-        cycles=end - start,
+        cycles=advance,
         advance_cycles=advance,
+        span_cycles=end - start,
         array_busy=busy.get("array", 0),
         vector_busy=busy.get("vector", 0),
         dram_busy=busy.get("dram", 0),
         bound=_busiest(busy),
         macs=macs,
-        utilisation=macs / ((end - start) * pes) if end > start else 0.0,
+        utilisation=macs / (rated * pes) if rated else 0.0,
         dram_read_bytes=sum(task.dram_read_bytes for task in tasks),
         dram_write_bytes=sum(task.dram_write_bytes for task in tasks),
         sram_read_bytes=sum(task.sram_read_bytes for task in tasks),
@@ -128,7 +136,7 @@ def _busy(resources: tuple[str, ...], pairs: Iterable[tuple[Task, TraceRow]]) ->
 
 
 def _busiest(busy: dict[str, int]) -> str:
-    # Later rank wins a tie: a DMA channel is never busy without DRAM, which is then the limit.
+    # Later rank wins a tie: a channel that only moves bytes is as busy as DRAM, which is the limit.
     best, most = IDLE, 0
     for name, cycles in busy.items():
         if cycles and cycles >= most:

@@ -49,32 +49,47 @@ def run_campaign(
 
     Raises :class:`AccelsimError` for data, labels, bounds or networks that cannot be used.
     """
-    evaluation = faults.load_data(data.file, data.divide_by, data.mean, data.std, data.limit)
-    plan: faults.UpsetPlan | faults.RatePlan
+    evaluation = _read(data)
+    plan = _plan(config, exposures)
+    return faults.campaign(model, evaluation, plan, workers=workers, progress=progress)
+
+
+def _plan(
+    config: FaultsConfig, exposures: Sequence[Exposure]
+) -> faults.UpsetPlan | faults.RatePlan:
     if config.mode == "exposure":
-        plan = faults.UpsetPlan(
+        return faults.UpsetPlan(
             targets=upset_targets(exposures),
             faults=config.count,
             images_per_fault=config.images_per_fault,
             seed=config.seed,
             confidence=config.confidence,
         )
-    else:
-        plan = faults.RatePlan(
-            rates=config.rates,
-            maps=config.maps,
-            images_per_map=config.images_per_fault,
-            clip=config.clip,
-            bounds=read_bounds(config.bounds) if config.bounds else None,
-            seed=config.seed,
-            confidence=config.confidence,
-        )
-    return faults.campaign(model, evaluation, plan, workers=workers, progress=progress)
+    return faults.RatePlan(
+        rates=config.rates,
+        maps=config.maps,
+        images_per_map=config.images_per_fault,
+        clip=config.clip,
+        bounds=read_bounds(config.bounds) if config.bounds else None,
+        seed=config.seed,
+        confidence=config.confidence,
+    )
+
+
+def _read(data: DataConfig) -> faults.EvalSet:
+    return faults.load_data(data.file, data.divide_by, data.mean, data.std, data.limit)
 
 
 def check_data(data: DataConfig) -> None:
     """Read the evaluation data as a campaign would; AccelsimError when it cannot be used."""
-    faults.load_data(data.file, data.divide_by, data.mean, data.std, data.limit)
+    _read(data)
+
+
+def check_campaign(model: str, data: DataConfig, config: FaultsConfig) -> None:
+    """Find what :func:`run_campaign` would refuse before anything is simulated: data, their fit to
+    the network, clip bounds, numbers of the plan. Raises :class:`AccelsimError` as it does.
+    """
+    faults.check_campaign(model, _read(data), _plan(config, ()))
 
 
 def read_bounds(path: str) -> dict[str, float]:

@@ -6,17 +6,15 @@ together with order, residency, spills and reloads, and places what is resident 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from fractions import Fraction
-from math import ceil
+from dataclasses import dataclass, replace
 
 import ilp
 from accelsim.arch.parts import Accelerator
 from accelsim.config.types import ScheduleConfig
-from accelsim.cost.energy import dram_pj_per_byte, static_pj_per_cycle
 from accelsim.errors import InfeasibleError, Location
 from accelsim.lower import plan_traffic
-from accelsim.mapping import candidates, require_legal
+from accelsim.mapping import Objective, candidates, require_legal
+from accelsim.mapping.objective import traffic
 from accelsim.plan import Candidate, MemoryPlan, Step
 from accelsim.workload.graph import Workload
 
@@ -33,33 +31,37 @@ def plan_memory(
     location: Location | None = None,
 ) -> MemoryPlan:
     """The cheapest plan in terms of ``objective`` (``latency``: cycles; ``traffic``: DRAM bytes;
-    ``energy``: picojoule of DRAM transfers and leakage).
+    ``energy``: picojoule, see :class:`Objective`); of equally cheap ones, one of fewer cycles
+    (``latency``: less traffic).
 
     Raises :class:`InfeasibleError` when the smallest legal tile of an operator does not fit, or no
     plan fits, or the solver stopped without one. ``location`` is where the size was configured.
     """
+    goal = Objective(accelerator, objective)
     columns = candidate_columns(workload, accelerator, objective, location)
-    problem = build_problem(workload, accelerator, columns, objective, schedule.order)
+    ranking = rank(workload, columns, goal, schedule.solver)
+    problem = build_problem(workload, accelerator, columns, goal, ranking, schedule.order)
     solved = ilp.schedule(problem, solver=schedule.solver, effort=schedule.effort)
     if solved.infeasibility is not None:
         raise InfeasibleError(solved.infeasibility, location)
     steps = plan_steps(columns, solved)
-    drafted = MemoryPlan(
+    cost, bound = plan_cost(workload, steps, goal), solved.lower_bound // ranking.scale
+    assert bound <= cost, f"a bound of {bound} above a plan of {cost}"
+    plan = MemoryPlan(
         steps=steps,
         peak_bytes=solved.peak_bytes,
         lower_bound_bytes=solved.max_live_bytes,
         traffic_bytes=0,
         spill_bytes=spill_bytes(workload, steps),
-        cost=solved.cost,
-        cost_lower_bound=solved.lower_bound,
+        cost=cost,
+        cost_lower_bound=bound,
         objective=objective,
-        proved=solved.status == "optimal",
-        status=solved.status,
+        proved=cost == bound,
+        status="optimal" if cost == bound else "feasible",
         solver=solved.solver,
         notes=solved.notes,
     )
-    read, write = plan_traffic(workload, drafted)
-    return MemoryPlan(**{**drafted.__dict__, "traffic_bytes": read + write})
+    return replace(plan, traffic_bytes=sum(plan_traffic(workload, plan)))
 
 
 def candidate_columns(
@@ -78,22 +80,69 @@ def candidate_columns(
     return columns
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """Lets the solver minimise one number, cost first, with a second figure for equal costs."""
+
+    scale: int
+    """Numbers per unit of cost; 1: the second figure is left out."""
+    horizon: int
+    """More than the second figures of any sensible plan add up to."""
+
+    def number(self, cost: int, second: int) -> int:
+        """Over a whole plan the second figures stay below one unit of cost."""
+        return cost * self.scale + second * (self.scale - 1) // self.horizon
+
+
+RANKED_SOLVERS = ("cpsat",)
+"""Solvers of exact integers. In floating point a wide range of costs costs the proof."""
+LARGEST_SCALE, LARGEST_COST, LARGEST_TOTAL = 2**20, 2**43, 2**52
+"""Bounds of the scale, of a single cost and of all costs together that the solver sees."""
+
+
+def second_cost(goal: Objective, cycles: int, moved: int) -> int:
+    """What tells equal costs apart."""
+    return moved if goal.name == "latency" else cycles
+
+
+def rank(workload: Workload, columns: Columns, goal: Objective, solver: str) -> Ranking:
+    """How finely equal costs can be told apart in a problem of this size."""
+    costs: list[int] = [1]
+    horizon = 1
+    for modes in columns.values():
+        costs += [goal.column_cost(c) for c in modes.values()]
+        horizon += max(second_cost(goal, c.cycles, traffic(c)) for c in modes.values())
+    for name, tensor in workload.tensors.items():
+        # A sensible plan stores a tensor once and loads it once per consumer.
+        times = 1 + len(workload.consumers.get(name, ()))
+        costs += [goal.transfer_cost(tensor.bytes)] * times
+        cycles = goal.transfer_cycles(tensor.bytes)
+        horizon += times * second_cost(goal, cycles, tensor.bytes)
+    room = min(LARGEST_SCALE, LARGEST_COST // max(costs), LARGEST_TOTAL // sum(costs))
+    return Ranking(max(1, room) if solver in RANKED_SOLVERS else 1, horizon)
+
+
 def build_problem(
     workload: Workload,
     accelerator: Accelerator,
     columns: Columns,
-    objective: str,
+    goal: Objective,
+    ranking: Ranking,
     order: str,
 ) -> ilp.Problem:
     """The scheduling problem whose cost is the objective. Graph inputs start in DRAM, so every
     load of them costs, the first one too."""
-    move = transfer_cost(accelerator, objective)
     sizes = {
         name: tensor.bytes
         for name, tensor in workload.tensors.items()
         if name in workload.producer or name in workload.consumers or name in workload.inputs
     }
-    transfers = {name: move(size) for name, size in sizes.items()}
+    transfers = {
+        name: ranking.number(
+            goal.transfer_cost(size), second_cost(goal, goal.transfer_cycles(size), size)
+        )
+        for name, size in sizes.items()
+    }
     ops = tuple(
         ilp.Op(
             id=op.name,
@@ -104,7 +153,9 @@ def build_problem(
                     name=c.name,
                     workspace_bytes=c.buffer_bytes,
                     prefetch_bytes=c.prefetch_bytes,
-                    cost=column_cost(c, accelerator, objective),
+                    cost=ranking.number(
+                        goal.column_cost(c), second_cost(goal, c.cycles, traffic(c))
+                    ),
                     streamed=c.streamed,
                 )
                 for c in columns[op.name].values()
@@ -128,41 +179,6 @@ def build_problem(
     )
 
 
-def _picojoule(dram_bytes: int, cycles: int, accelerator: Accelerator) -> int:
-    return round(
-        dram_pj_per_byte(accelerator) * dram_bytes + static_pj_per_cycle(accelerator) * cycles
-    )
-
-
-def dma_cycles(size: int, accelerator: Accelerator) -> int:
-    """Cycles of one uncontended transfer of ``size`` bytes."""
-    bytes_per_cycle: Fraction = accelerator.dram_bytes_per_cycle
-    fixed = accelerator.dma.setup_cycles + accelerator.dram.latency_cycles
-    return fixed + ceil(size / bytes_per_cycle) if size else 0
-
-
-def transfer_cost(accelerator: Accelerator, objective: str) -> Callable[[int], int]:
-    """Function bytes -> cost of moving a whole tensor once, in units of the objective."""
-
-    def cost(size: int) -> int:
-        if objective == "traffic":
-            return size
-        cycles = dma_cycles(size, accelerator)
-        return cycles if objective == "latency" else _picojoule(size, cycles, accelerator)
-
-    return cost
-
-
-def column_cost(candidate: Candidate, accelerator: Accelerator, objective: str) -> int:
-    """Cost of one run of an operator in this tiling, in units of the objective."""
-    moved = candidate.dram_read_bytes + candidate.dram_write_bytes
-    if objective == "traffic":
-        return moved
-    if objective == "latency":
-        return candidate.cycles
-    return _picojoule(moved, candidate.cycles, accelerator)
-
-
 def plan_steps(columns: Columns, solved: ilp.Schedule) -> tuple[Step, ...]:
     """Translate the solver's steps."""
     steps = []
@@ -180,6 +196,16 @@ def plan_steps(columns: Columns, solved: ilp.Schedule) -> tuple[Step, ...]:
             )
         )
     return tuple(steps)
+
+
+def plan_cost(workload: Workload, steps: tuple[Step, ...], goal: Objective) -> int:
+    """Cost of a plan in units of the objective: its tile loops, loads and stores."""
+    total = 0
+    for step in steps:
+        total += goal.column_cost(step.candidate)
+        moved = (*step.loads, *step.stores)
+        total += sum(goal.transfer_cost(workload.tensors[name].bytes) for name in moved)
+    return total
 
 
 def spill_bytes(workload: Workload, steps: tuple[Step, ...]) -> int:

@@ -90,7 +90,8 @@ class Gemm:
 
 class OpKind(StrEnum):
     """Operators the simulator knows. Array operators carry a :class:`Gemm`; the rest run on the
-    vector unit at ``vector_ops`` lane operations, except VIEW, which moves nothing."""
+    vector unit at ``vector_ops`` lane operations. What only renames bytes (a reshape) is no
+    operator: see ``Workload.aliases``."""
 
     CONV = "conv"
     MATMUL = "matmul"

@@ -254,7 +254,7 @@ def test_views_go_in_and_an_earlier_run_is_replaced(tmp_path):
 def test_a_file_of_the_user_is_known_by_its_path_not_by_its_name(tmp_path):
     folder = save(record(), tmp_path / "run")
     mine = ("baseline/metrics.json", "baseline/run.json", "variants/mine/info.json", "faults.csv",
-            "variants/zero/report.html", "deep/er/campaign.sqlite", "variants/notes.txt")  # fmt: skip
+            "variants/zero/report.html", "deep/campaign.sqlite", "variants/notes.txt")  # fmt: skip
     for name in mine:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f"mine: {name}")
@@ -539,6 +539,15 @@ def test_a_truncated_table_or_an_edited_metric_is_noticed(tmp_path):
     base.commit()
     base.close()
     with pytest.raises(AccelsimError, match="changed after it was written"):
+        load(folder)
+
+
+def test_a_record_of_an_earlier_version_is_not_called_forged(tmp_path):
+    folder = save(record(), tmp_path / "run")
+    header = json.loads((folder / "run.json").read_text())
+    del header["files"]
+    (folder / "run.json").write_text(json.dumps({**header, "content_sha256": "0" * 64}))
+    with pytest.raises(AccelsimError, match="written by an earlier version of accelsim"):
         load(folder)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from accelsim.config.types import TargetConfig
 from accelsim.errors import AccelsimError, Location
 from accelsim.metrics import SCHEMA, Metric
-from accelsim.verdict import ASIL_LIMITS, Outcome, Verdict, exit_code, judge
+from accelsim.verdict import ASIL_LIMITS, Outcome, Verdict, exit_code, judge, tally
 
 HERE = Location("run.yaml", 9, 5)
 
@@ -125,7 +125,7 @@ def test_the_sample_size_that_would_decide() -> None:
     assert "0.95 confidence" in verdict.detail
     unknown = one(target(at_most=0.1), base=metric(0.08, 0.05, 0.12))
     assert "about 3.5 times" in unknown.detail
-    # no event in 1000: the bound shrinks like 1/n, so a limit at a quarter of it takes 4000, not 16000
+    # no event in 1000: the bound shrinks like 1/n, so a quarter of it takes 4000, not 16000
     clean = one(target(at_most=0.001), base=metric(0.0, 0.0, 0.004, n=1000, confidence=0.95))
     assert "about 4000 samples would decide" in clean.detail
     rate = one(target(at_most=10.0), base=metric(8.0, 6.0, 12.0, unit="FIT"))
@@ -193,6 +193,9 @@ def test_a_ratio_of_one_sided_estimates(side: str) -> None:
     # 2 / 4 at most, whatever the reference's upper bound; no lower bound
     halved = outcome(above, metric(5.0, 4.0, None), 0.5)
     assert halved == ("pass" if side == "at_most" else "inconclusive")
+    for low in (0.0, -1.0):  # the reference may be 0, or negative
+        unsigned = metric(5.0, low, None)
+        assert outcome(above, unsigned, 1e9 if side == "at_most" else -1e9) == "inconclusive"
     # 2 / 5 at least, whatever the value's upper bound
     more = outcome(metric(3.0, 2.0, None), metric(4.0, 3.0, 5.0), 0.4)
     assert more == ("pass" if side == "at_least" else "inconclusive")
@@ -375,6 +378,21 @@ def test_pass_and_fail_exclude_each_other(
     expected = "pass" if all(ends) else "inconclusive" if any(ends) else "fail"
     assert verdict.outcome == expected
     json.dumps(verdict.bound, allow_nan=False)
+
+
+def test_the_count_names_what_does_not_apply() -> None:
+    requirement = target(None, asil="C", budget_share=0.1)
+    without = {name: value for name, value in FMEDA.items() if name != "asil.lfm"}
+    verdicts = judge([requirement], {"base": without})
+    assert tally(verdicts) == "4 of 5 targets met, 1 not applicable"
+    assert [v.met for v in verdicts] == [True, True, True, False, True]
+    assert verdicts[3].label == "PASS (not applicable)"
+    assert exit_code(verdicts) == 0
+    passing = one(target(at_most=1.0), base=metric(0.5))
+    assert tally([passing]) == "1 of 1 targets met"
+    assert passing.label == "PASS"
+    failing = one(target(at_most=0.1), base=metric(0.5))
+    assert tally([passing, failing]) == "1 of 2 targets met, 1 not met"
 
 
 def test_exit_code() -> None:

@@ -6,36 +6,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import pytest
-from fault_nets import CIFAR, MEAN, RESNET_FLOAT, RESNET_INT8, STD, tiny_data, tiny_float, tiny_int8
+from fault_nets import (
+    CIFAR,
+    MEAN,
+    RESNET_FLOAT,
+    RESNET_INT8,
+    STD,
+    every_kind,
+    targets_of,
+    tiny_data,
+    tiny_float,
+    tiny_int8,
+)
 
 import faults
 from accelsim.errors import AccelsimError
 from faults import parallel, upsets
 from faults.data import EvalSet, load_data
-from faults.fault_free import FaultFree
-from faults.integer import layer_sums
 from faults.network import Network, decisions
 from faults.oracle import full_forward_upset
 from faults.plan import CampaignResult, RatePlan, Target, UpsetPlan
-from faults.sites import Upset, draw
-from faults.trust import Sites, Trust, establish_trust
+from faults.sites import draw
+from faults.trust import Sites, Trust
 from faults.upsets import Runner
-
-
-def targets_of(network: Network) -> tuple[Target, ...]:
-    """Every layer's weight, bias and accumulators, and every activation, with some exposure."""
-    found = []
-    for i, la in enumerate(network.layers):
-        found.append(Target("mem.weight", "weight", la.weight_name, 50 + i))
-        found.append(Target("acc", "accumulator", la.output, 40 + i))
-        if la.bias_name is not None:
-            found.append(Target("mem.bias", "bias", la.bias_name, 10 + i))
-    cuts = (network.input, *network.graph.quantised)
-    found += [Target("mem.activation", "activation", t, 30) for t in cuts]
-    return tuple(found)
 
 
 @pytest.fixture
@@ -47,24 +42,6 @@ def tiny(tmp_path: Path) -> Path:
 @pytest.fixture
 def plan() -> UpsetPlan:
     return UpsetPlan(targets_of(Network(tiny_int8())), 150, 6, seed=0, floor=20)
-
-
-def every_kind(network: Network, data: EvalSet, images: int, per_target: int, seed: int) -> Any:
-    """(runner, faults): random faults in every target, the highest bit always among them."""
-    targets = targets_of(network)
-    sites = Sites(network)
-    trust = establish_trust(network, data, [c for c in map(sites.cut, targets) if c])
-    space = sites.populations(targets)
-    runner = Runner(network, data, network.run(data.images), trust)
-    rng = np.random.default_rng(seed)
-    drawn = []
-    for target in targets:
-        room = space[target.kind, target.tensor]
-        for repeat in range(per_target):
-            bit = int(rng.integers(room.bits)) if repeat else room.bits - 1
-            chosen = np.sort(rng.choice(len(data), images, replace=False))
-            drawn.append(Upset(0, target, int(rng.integers(room.elements)), bit, chosen))
-    return runner, drawn
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -87,24 +64,6 @@ def test_short_way_equals_whole_forward_in_every_layer_of_the_shipped_network() 
     for fault in drawn:
         expected = full_forward_upset(network, fault, data.images[fault.images])
         assert (runner.short_scores(fault) == expected).all(), fault
-
-
-def test_accumulator_reference_is_the_definition() -> None:
-    """One flipped sum, requantised with scalar arithmetic, in the tensor that the rest reads."""
-    network, data = Network(tiny_int8()), tiny_data()
-    layer = network.layers[2]
-    fault = Upset(0, Target("a", "accumulator", layer.output, 1), 37, 30, np.arange(3))
-    free = FaultFree(network, data, [0, 1, 2])
-    sums = layer_sums(layer, free.all(layer.source)).reshape(3, -1)[:, 37].tolist()
-    values = free.rows(layer.output, fault.images)
-    channel = 37 // (values[0, 0].size)
-    for row, total in enumerate(sums):
-        flipped = total ^ (1 << 30)
-        scaled = round(float(np.float32(flipped) * layer.factor[channel]))
-        values[row].reshape(-1)[37] = min(255, max(0, scaled + layer.out_zero))
-    _, scores = network.resume(layer.output, values, fault.images, free)
-    expected = full_forward_upset(network, fault, data.images[:3])
-    assert (scores == expected[: len(scores)]).all() if len(scores) == 3 else len(scores) < 3
 
 
 def check_records(network: Network, data: EvalSet, plan: UpsetPlan, found: CampaignResult) -> None:
@@ -167,9 +126,6 @@ def test_networks_without_a_short_way_take_the_long_one(tmp_path: Path) -> None:
     stored = [t for t in targets_of(network) if t.kind in ("weight", "bias")]
     plan = UpsetPlan(tuple(stored), 40, 4, floor=0)
     check_records(network, data, plan, faults.campaign(tmp_path / "s.onnx", data, plan))
-    plan = replace(plan, targets=(Target("x", "accumulator", "r1_q", 1),))
-    with pytest.raises(AccelsimError, match="not trusted"):
-        faults.campaign(tmp_path / "s.onnx", data, plan)
 
 
 def test_same_bytes_for_any_number_of_workers(tiny: Path, plan: UpsetPlan) -> None:
@@ -225,7 +181,7 @@ def test_calls_that_cannot_be_met(tiny: Path, plan: UpsetPlan) -> None:
            Target("m", "accumulator", "sum_q", 1))  # fmt: skip
     with pytest.raises(AccelsimError) as error:
         faults.campaign(tiny, data, replace(plan, targets=bad))
-    assert [m.code for m in error.value.mistakes] == ["F505"] * 3
+    assert [m.code for m in error.value.mistakes] == ["F505"] * 2
     for change, more in (
         ({"images_per_fault": 25}, {}),
         ({"faults": 0}, {}),

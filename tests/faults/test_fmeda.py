@@ -322,8 +322,9 @@ def test_all_mistakes_at_once():
     messages = [m.message for m in caught.value.mistakes]
     assert len(messages) == 14
     for word in ("coverage is 1.2", "base_fit is -1.0", "exposure is nan", "eternal", "hearsay",
-                 "without a mechanism", "nowhere", "p_lower 0.2", "mark 'X'", "bits is -1", "p_point 0.9",
-                 "mission_hours", "detection_hours", "confidence 1.0"):  # fmt: skip
+                 "without a mechanism", "nowhere", "bits is -1", "p_point 0.9",
+                 "p_lower 0.2", "mark 'X'", "mission_hours", "detection_hours",
+                 "confidence 1.0"):  # fmt: skip
         assert any(word in text for text in messages), word
 
 

@@ -97,7 +97,7 @@ def _asil_table(metrics: Row, figures: Mapping[str, Metric]) -> Table:
             (
                 word(label),
                 num(value, number(value, unit, 5)),
-                _bound(metrics.get(key), unit),
+                _bound(metrics[key], unit) if key in metrics else word(None),
                 num(other, number(other, unit, 5)),
                 *(Cell(limit) for limit in limits(key)),
             )

@@ -161,7 +161,16 @@ EDITS = [
      "at most 1", ""),
     ("mark: E", "mark: X", "rates", "C005", "sram_soft: {value: 1000, unit: FIT/Mbit,",
      "unknown mark 'X'", ""),
-]  # fmt: skip
+    ("unit: FIT/mm2", "unit: FIT", "rates", "C006", "die_permanent: {value: 1, unit: FIT, sour",
+     "must be 'FIT/mm2'", ""),
+    ("scratchpad: secded", "vector: secded", "npu", "C009",
+     "protection: {vector: secded, dram: secded", "does not apply to vector", "dmr"),
+    ("scratchpad: secded", "array: self_test", "npu", "C002", "",
+     "'fault_tolerant_time_interval' is missing in safety", "array: self_test"),
+    ("scratchpad: secded", "array: self_test", "npu", "C002", "",
+     "'self_test_interval' is missing in safety", "array: self_test"),
+    ("mark: E}\n", "mark: E}\nself_test_interval: 20\n", "rates", "C006", "", "", ""),
+][:-1]  # fmt: skip
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=[f"{e[3]}-{e[5][:30]}" for e in EDITS])
@@ -179,6 +188,40 @@ def test_one_mistake(study: Write, edit: tuple[str, str, str, str, str, str, str
         assert mistake.location.line is not None
         assert line in lines[mistake.location.line - 1]
     assert len(found) <= 5, "one mistake must not cause a flood"
+
+
+def late_test(study: Write, ftti: str, interval: str) -> Path:
+    path = edited(study, "scratchpad: secded", "control: hardened+self_test", "npu.yaml")
+    rates = path.parent / "rates.yaml"
+    text = f"fault_tolerant_time_interval: {ftti}\nself_test_interval: {interval}\n"
+    rates.write_text(rates.read_text() + text)
+    return path
+
+
+def test_a_self_test_must_find_faults_in_time(study: Write) -> None:
+    [mistake] = mistakes_of(late_test(study, "100 ms", "101 ms"))
+    assert mistake.code == "C009"
+    assert "0.101 s exceeds the fault_tolerant_time_interval of 0.1 s" in mistake.message
+    assert "control: hardened+self_test" in mistake.hint
+    assert str(mistake.location).split("/")[-1].startswith("rates.yaml:9:")
+
+
+def test_a_self_test_in_time_is_fine(study: Write) -> None:
+    safety = load_study(late_test(study, "100 ms", "100 ms")).base.safety
+    assert safety is not None
+    assert (safety.fault_tolerant_time_interval_s, safety.self_test_interval_s) == (0.1, 0.1)
+
+
+def test_without_a_self_test_no_interval_is_needed(study: Write) -> None:
+    safety = load_study(study()).base.safety
+    assert safety is not None
+    assert safety.fault_tolerant_time_interval_s is None
+    # A variant that adds one needs them, and the message says which variant.
+    found = mistakes_of(
+        edited(study, "  os:\n", "  os:\n    accelerator.protection.vector: self_test\n")
+    )
+    assert {m.code for m in found} == {"C002"}
+    assert any("in variant 'os'" in m.message for m in found)
 
 
 def test_all_mistakes_at_once_in_order(study: Write) -> None:

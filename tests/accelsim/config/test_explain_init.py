@@ -34,6 +34,9 @@ def test_explanations_say_what_one_needs() -> None:
     assert "required" in explain("workload.model")
     assert "infeasible" in explain("exit code 3")
     assert "secded+self_test" in explain("secded+self_test")
+    assert "upset rate of its flip-flops x 0.1" in explain("hardened")
+    assert "finds faults once per safety.self_test_interval" in explain("self_test")
+    assert "[s]" in explain("safety.fault_tolerant_time_interval")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import unicodedata
 from dataclasses import replace
 
 import pytest
@@ -141,6 +143,111 @@ def test_names_are_not_markup():
     verdict = replace(MISSED, name=evil, detail=evil)
     text = text_of(record(name=evil, variants={"base": base, evil: base}, verdicts=(verdict,)))
     assert text.count(evil) >= 5
+
+
+def test_bounds_are_shown_on_the_side_that_is_judged():
+    both = {
+        **METRICS,
+        "asil.spfm": Metric(0.99231, "1", "fmeda", 0.99112, 0.99444, 0.95),
+        "asil.pmhf_fit": Metric(3.2, "FIT", "fmeda", 2.1, 4.1, 0.95),
+        "fit.false_alarm": Metric(1.25, "FIT", "fmeda"),
+    }
+    base = replace(record().base, metrics=both)
+    text = text_of(record(variants={"base": base}))
+    assert "99.231 % (>= 99.112 %)" in text
+    assert "3.2 (<= 4.1)" in text
+    assert "false alarms" in text
+
+
+FMEDA_ROWS = [
+    {"block": "a", "evidence": "measured", "mark": "D", "source": "x [D]"},
+    {"block": "b", "evidence": "assumed", "mark": "E", "source": "y"},
+    {"block": "c", "evidence": "assumed", "source": "example [E]; coverage: z [S]"},
+]
+
+
+def asil(**changes):
+    verdict = replace(
+        MISSED, name="ASIL B: asil.pmhf_fit", metric="asil.pmhf_fit", outcome=Outcome.PASS,
+        value=3.2, bound=4.1, relation="<", limit=10.0, unit="FIT",
+    )  # fmt: skip
+    shares = {
+        "asil.pmhf_measured_share": Metric(0.125, "1", "fmeda"),
+        "asil.pmhf_example_share": Metric(0.75, "1", "fmeda"),
+    }
+    base = replace(
+        record().base, metrics={**METRICS, **shares}, fmeda={"rows": FMEDA_ROWS, "metrics": {}}
+    )
+    return record(**{"variants": {"base": base}, "verdicts": (verdict,), **changes})
+
+
+def test_what_the_verdicts_rest_on_is_said():
+    text = " ".join(text_of(asil()).split())
+    for words in (
+        "12.5 % of the PMHF bound comes from measured (injected) rows, 87.5 % from assumed ones",
+        "75 % of the PMHF bound comes from example base rates (mark E)",
+        "base: 2 of 3 rows of the FMEDA have an example base rate (mark E), no data of a product",
+        "base: 2 of 3 rows rest on assumed, not injected, outcomes",
+        "S read in a public source; R recalled, not re-read; D derived from such figures; E exam",
+        "An upset in a stored value is taken to hit all of its uses",
+        "Each target is judged at its own confidence; nothing is shared across targets",
+        "The evaluation images are a fixed set",
+        "The intervals of the structures hold together (Bonferroni)",
+    ):
+        assert words in text, words
+
+
+def test_no_caution_where_everything_was_measured():
+    base = replace(asil().base, fmeda={"rows": FMEDA_ROWS[:1], "metrics": {}}, metrics=METRICS)
+    text = text_of(asil(variants={"base": base}))
+    assert "example base rate" not in text
+    assert "rest on assumed" not in text
+    assert "of the PMHF bound" not in text
+
+
+def test_not_applicable_is_not_shown_as_met():
+    void = replace(
+        MISSED, name="ASIL B: asil.lfm", outcome=Outcome.PASS, value=None, bound=None,
+        detail="not applicable: no permanent multiple-point faults", applicable=False,
+    )  # fmt: skip
+    text = text_of(record(verdicts=(*record().verdicts, void)))
+    assert "PASS (n/a)" in text
+    assert "ASIL B: asil.lfm (base): not applicable: no permanent multiple-point faults" in text
+    assert "1 of 3 targets met, 1 not applicable, 1 not met" in text
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_names_cannot_steer_the_terminal(colour):
+    """Every text of a record carries an escape sequence, a bidirectional override and a line feed:
+    none of them reaches the terminal, whichever part of the summary shows it."""
+    evil = "\x1b]0;owned\x07\x1b[2J\u202e\u2066\x9b1m\nPASS forged\ud800"
+
+    def spoilt(value):
+        if isinstance(value, dict):
+            return {k: spoilt(v) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)(spoilt(v) for v in value)
+        return value + evil if isinstance(value, str) else value
+
+    variants = {
+        name if name == "base" else name + evil: replace(
+            v, layers=spoilt(v.layers), plan=spoilt(v.plan), campaign=spoilt(v.campaign),
+            info=spoilt(v.info), fmeda=spoilt(v.fmeda),
+            metrics={k: replace(m, value=spoilt(m.value)) for k, m in v.metrics.items()},
+        )
+        for name, v in asil().variants.items()
+    }  # fmt: skip
+    texts = ("name", "variant", "detail", "unit", "location")
+    verdict = replace(MISSED, **{key: getattr(MISSED, key) + evil for key in texts})
+    found = asil(name=evil, sha256=evil, variants=variants, verdicts=(verdict,))
+    out = io.StringIO()
+    console = Console(file=out, width=100, highlight=False, force_terminal=colour)
+    console.print(summary(found))
+    text = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()) if colour else out.getvalue()
+    active = [c for c in text if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs")]
+    assert active == []
+    assert not [line for line in text.splitlines() if line.startswith("PASS forged")]
+    assert "\\x1b" in text
 
 
 def test_nothing_measured_is_no_crash():

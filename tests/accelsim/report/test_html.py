@@ -17,13 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_record import KIB, names_of, plan_of, record_of, trace_of
 
+from accelsim.metrics import Metric
 from accelsim.report.charts.memory import boxes, thinned
 from accelsim.report.charts.performance import roofline
 from accelsim.report.charts.style import Chart, script_json, short, text
 from accelsim.report.charts.timeline import bars, folded
 from accelsim.report.html import html_report, page_charts, sections
+from accelsim.report.page.fmeda import limits
 from accelsim.report.page.wording import number
 from accelsim.store import RunRecord, VariantRecord
+from accelsim.verdict import ASIL_LIMITS, Outcome
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>&\"'{{7*7}}"
 VOID = {"meta", "br", "img", "link", "input", "hr"}
@@ -151,6 +154,83 @@ def test_verdicts_come_first_failures_first(page: Page) -> None:
     assert first < prose.index("INCONCLUSIVE fp32_zero accuracy.under_fault")
     assert prose.index("Judged bound 13.72 FIT Required < 10 FIT") > first
     assert "3 of 5 targets met, 1 missed, 1 undecided" in prose
+
+
+def test_the_reader_is_warned_before_the_verdicts(record: RunRecord, page: Page) -> None:
+    prose = page.prose
+    warned = prose.index("have an example base rate (mark E), no data of a product")
+    assert warned < prose.index("FAIL ASIL B: asil.pmhf_fit")
+    assert "rest on assumed, not injected, outcomes" in prose
+    assert "E example value: replace it with your own" in prose
+    assert [a for t, a in page.tags if a.get("class") == "note banner"]
+    assert record.base.fmeda is not None
+    rows = [{**r, "evidence": "measured", "mark": "S"} for r in record.base.fmeda["rows"]]
+    fmeda = {**record.base.fmeda, "rows": rows}
+    clean = replace(record, variants={"base": replace(record.base, fmeda=fmeda)})
+    sound = Page(html_report(clean))
+    assert not [a for t, a in sound.tags if a.get("class") == "note banner"]
+
+
+def test_the_basis_of_the_asil_verdicts_stands_beside_them(record: RunRecord) -> None:
+    shares = {
+        "asil.pmhf_measured_share": Metric(0.125, "1", "fmeda"),
+        "asil.pmhf_example_share": Metric(0.75, "1", "fmeda"),
+    }
+    base = replace(record.base, metrics={**record.base.metrics, **shares})
+    prose = Page(html_report(replace(record, variants={"base": base}))).prose
+    at = prose.index("12.5 % of the PMHF bound comes from measured (injected) rows")
+    assert prose.index("FAIL ASIL B") < at < prose.index("Key figures Of the base run")
+    assert "75 % of the PMHF bound comes from example base rates (mark E)" in prose
+
+
+def test_not_applicable_is_not_shown_as_met(record: RunRecord) -> None:
+    reason = "not applicable: no permanent multiple-point faults"
+    void = replace(
+        record.verdicts[0], outcome=Outcome.PASS, value=None, bound=None, detail=reason,
+        applicable=False,
+    )  # fmt: skip
+    page = Page(html_report(replace(record, verdicts=(record.verdicts[0], void))))
+    assert "PASS 1 of 2 targets met, 1 not applicable" in page.prose
+    assert "PASS (not applicable)" in page.prose
+    assert "N" + reason[1:] in page.prose
+    assert [a for t, a in page.tags if a.get("class") == "card void"]
+
+
+def test_the_assumptions_are_listed(page: Page) -> None:
+    for words in (
+        "An upset in a stored value is taken to hit all of its uses",
+        "Each target is judged at its own confidence; nothing is shared across targets",
+        "The evaluation images are a fixed set",
+        "The intervals of the structures hold together (Bonferroni)",
+        "never allocates is not safety-related",
+        "Worst of the faults tried (no bound)",
+    ):
+        assert words in page.prose, words
+
+
+def test_limits_are_those_of_the_verdicts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One table of ASIL limits in the package: the page prints what the verdicts judge by."""
+    assert limits("spfm") == ("≥ 90 %", "≥ 97 %", "≥ 99 %")
+    assert limits("lfm") == ("≥ 60 %", "≥ 80 %", "≥ 90 %")
+    assert limits("pmhf_fit") == ("< 100 FIT", "< 100 FIT", "< 10 FIT")
+    assert limits("raw_fit") == ("", "", "")
+    monkeypatch.setitem(ASIL_LIMITS, "B", (0.5, 0.25, 7.0))
+    assert [limits(k)[0] for k in ("spfm_permanent", "lfm", "pmhf_fit")] == [
+        "≥ 50 %", "≥ 25 %", "< 7 FIT",
+    ]  # fmt: skip
+
+
+def test_columns_of_the_fmeda_that_come_and_go(record: RunRecord) -> None:
+    assert record.base.fmeda is not None
+    fmeda = record.base.fmeda
+    assert "False alarms" not in Page(html_report(record)).prose
+    rows = [{**r, "false_alarm_fit": 0.125, "rate_factor": 1.0, "p_lower": 0.0, "mark": "D"}
+            for r in fmeda["rows"]]  # fmt: skip
+    more = {"rows": rows, "metrics": {**fmeda["metrics"], "false_alarm_fit": 0.875}}
+    richer = replace(record, variants={"base": replace(record.base, fmeda=more)})
+    prose = Page(html_report(richer)).prose
+    assert "False alarms" in prose
+    assert "of it: false alarms" in prose
 
 
 def test_figures_are_printed_with_units(page: Page) -> None:

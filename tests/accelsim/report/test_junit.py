@@ -67,8 +67,21 @@ def test_cases_and_counts():
 
 
 def test_not_applicable_passes_and_says_so():
-    root = ElementTree.fromstring(junit_xml([record([replace(PASSED, value=None, bound=None)])]))
-    assert "not applicable" in root.find("testsuite/testcase/system-out").text
+    reason = "not applicable: no permanent multiple-point faults"
+    void = replace(PASSED, value=None, bound=None, detail=reason, applicable=False)
+    root = ElementTree.fromstring(junit_xml([record([void, PASSED])]))
+    case = root.find("testsuite/testcase")
+    assert case.find("skipped").get("message") == f"PASS ({reason})"
+    assert case.find("failure") is None
+    for counts in (root, root.find("testsuite")):
+        assert [counts.get(k) for k in ("tests", "failures", "skipped")] == ["2", "0", "1"]
+
+
+def test_a_ratio_without_a_finite_value_is_not_called_inapplicable():
+    endless = replace(MISSED, value=None, bound=None)
+    root = ElementTree.fromstring(junit_xml([record([endless])]))
+    message = root.find("testsuite/testcase/failure").get("message")
+    assert message.startswith("accuracy.worst = not finite")
 
 
 def test_no_wall_clock():

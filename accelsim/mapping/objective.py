@@ -1,0 +1,72 @@
+"""What a run is optimised for: one cost for tilings, transfers and whole plans.
+
+The search that thins out candidates and the scheduler that chooses among them must agree on what is
+cheap, so both ask here. Equal costs are told apart by cycles, then traffic, then buffer bytes.
+"""
+
+from __future__ import annotations
+
+from accelsim.arch.parts import Accelerator
+from accelsim.cost.energy import unit_energies
+from accelsim.errors import AccelsimError, Mistake, suggest
+from accelsim.mapping.timing import Timing
+from accelsim.plan import Candidate
+
+OBJECTIVES = ("latency", "energy", "traffic")
+
+
+class Objective:
+    """Costs on one accelerator: ``latency`` in cycles, ``traffic`` in DRAM bytes, ``energy`` in
+    picojoule (DRAM, scratchpad, accumulators, array, vector unit, and leakage over the estimated
+    cycles). Raises AccelsimError for an unknown name and, for ``energy``, what
+    :func:`accelsim.cost.energy.unit_energies` raises."""
+
+    def __init__(self, accelerator: Accelerator, name: str) -> None:
+        if name not in OBJECTIVES:
+            hint = suggest(name, OBJECTIVES)
+            raise AccelsimError(Mistake("M301", f"unknown objective {name!r}", hint))
+        self.name = name
+        self._timing = Timing(accelerator)
+        self._units = unit_energies(accelerator) if name == "energy" else None
+
+    def column_cost(self, candidate: Candidate) -> int:
+        """Cost of one run of an operator in this way."""
+        if self.name == "latency":
+            return candidate.cycles
+        units, moved = self._units, traffic(candidate)
+        if units is None:
+            return moved
+        return round(
+            units.dram_byte * moved
+            + units.scratchpad_byte * candidate.scratchpad_bytes
+            + units.accumulator_byte * candidate.accumulator_bytes
+            + units.mac * candidate.macs
+            + units.vector_op * candidate.vector_ops
+            + units.static_cycle * candidate.cycles
+        )
+
+    def transfer_cost(self, size: int) -> int:
+        """Cost of moving a whole tensor of ``size`` bytes once, either way."""
+        cycles, units = self.transfer_cycles(size), self._units
+        if self.name == "latency":
+            return cycles
+        if units is None:
+            return size
+        pad = self._timing.in_ports(size)
+        return round(
+            units.dram_byte * size + units.scratchpad_byte * pad + units.static_cycle * cycles
+        )
+
+    def transfer_cycles(self, size: int) -> int:
+        """Cycles of moving a whole tensor when nothing else contends (0 for an empty one)."""
+        return self._timing.dma(size) if size else 0
+
+    def merit(self, candidate: Candidate) -> tuple[int, int, int, int]:
+        """Ordering of candidates, best first: cost, then cycles, traffic and buffer bytes."""
+        cost = self.column_cost(candidate)
+        return cost, candidate.cycles, traffic(candidate), candidate.buffer_bytes
+
+
+def traffic(candidate: Candidate) -> int:
+    """DRAM bytes of a candidate, both ways."""
+    return candidate.dram_read_bytes + candidate.dram_write_bytes
