@@ -149,17 +149,22 @@ def assemble(
 
 def validate(config: str | Path, overrides: Mapping[str, object] | None = None) -> Study:
     """Read a config, its networks and its data, without running anything."""
-    from accelsim.stages.campaign import check_data
+    from accelsim.stages.campaign import check_campaign, check_data
 
     study = load_study(config, overrides or {}, None)
     seen: set[object] = set()
     for variant in (study.base, *study.variants.values()):
-        if variant.workload not in seen:
-            seen.add(variant.workload)
+        machine = variant.accelerator if variant.simulate else None
+        if (variant.workload, variant.simulate, repr(machine)) not in seen:
+            seen.add((variant.workload, variant.simulate, repr(machine)))
             read_workload(variant)
-        if variant.data is not None and variant.data not in seen:
-            seen.add(variant.data)
-            check_data(variant.data)
+        injected = (variant.workload.model, variant.data, variant.faults)
+        if variant.data is not None and injected not in seen:
+            seen.add(injected)
+            if variant.faults is not None:
+                check_campaign(variant.workload.model, variant.data, variant.faults)
+            else:
+                check_data(variant.data)
     return study
 
 

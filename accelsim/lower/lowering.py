@@ -18,8 +18,9 @@ def lower(workload: Workload, accelerator: Accelerator, plan: MemoryPlan) -> Tas
     where memory allows it: the next operator's first weights may arrive early if its candidate
     prefetches, and its array tasks may start while the previous step's stores still run. Stores go
     to the last DMA channel, loads take turns on the others; a transfer occupies its channel for
-    set-up, latency and bytes, and the DRAM port for the bytes only. Partial sums of one output tile are one value, written when its first reduction tile
-    starts; later reduction tiles update it in place.
+    set-up, latency and bytes, and the DRAM port for the bytes only. Partial sums of one output tile
+    are one value, written when its first reduction tile starts; later reduction tiles update it in
+    place.
     """
     builder = GraphBuilder(workload, accelerator)
     ops = {op.name: op for op in workload.ops}

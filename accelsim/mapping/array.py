@@ -185,9 +185,7 @@ def _work(
                 tasks = number * many_k
                 array += tasks * task.cycles
                 pad += tasks * timing.in_ports(task.sram_read_bytes)
-                accumulators += tasks * (
-                    task.accumulator_read_bytes + task.accumulator_write_bytes
-                )
+                accumulators += tasks * (task.accumulator_read_bytes + task.accumulator_write_bytes)
     return Work(array, vector, pad, accumulators)
 
 

@@ -94,10 +94,8 @@ def tile_kinds(op: Op, workload: Workload, tiling: Tiling) -> TileKinds:
     amounts = [op.vector_ops, output.bytes, *(tensor.bytes for tensor in tensors)]
     last = VectorTile(*ranges[-1])
     if len(ranges) > 2 and all(a * tiling.m % output.elements == 0 for a in amounts):
-        kinds = ((VectorTile(*ranges[0]), len(ranges) - 1), (last, 1))
-    else:
-        kinds = tuple((VectorTile(*r), 1) for r in ranges)
-    return TileKinds(kinds, last)
+        return TileKinds(((VectorTile(*ranges[0]), len(ranges) - 1), (last, 1)), last)
+    return TileKinds(tuple((VectorTile(*r), 1) for r in ranges), last)
 
 
 def _pool_kinds(window: Window, tiling: Tiling) -> TileKinds:
@@ -144,4 +142,3 @@ def largest(op: Op, tensor: Tensor, output: Tensor, kinds: TileKinds) -> int:
     if tensor is output:
         return max(tile.count for tile, _ in kinds.kinds) * element_bytes(output)
     return max(vector_input_bytes(op, tensor, output, tile) for tile, _ in kinds.kinds)
-

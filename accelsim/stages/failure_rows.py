@@ -96,7 +96,7 @@ def memory_rows(inputs: SafetyInputs) -> list[faults.FmedaRow]:
     """Transient rows of on-chip SRAM: raw rate split over the contents by their bit-time, so that
     a tensor that stays twice as long has twice the dangerous rate. Contents without injection
     results count as dangerous throughout."""
-    measured = {s.structure: s.sdc for s in inputs.campaign.structures}
+    measured = {s.structure: s.sdc for s in inputs.campaign.structures if s.sdc.n > 0}
     rate = inputs.safety.sram_soft
     rows = []
     for memory in MEMORIES:

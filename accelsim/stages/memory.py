@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import ilp
 from accelsim.arch.parts import Accelerator
 from accelsim.config.types import ScheduleConfig
-from accelsim.errors import InfeasibleError, Location
+from accelsim.errors import Infeasibility, InfeasibleError, Location
 from accelsim.lower import plan_traffic
 from accelsim.mapping import Objective, candidates, require_legal
 from accelsim.mapping.objective import traffic
@@ -44,6 +44,8 @@ def plan_memory(
     solved = ilp.schedule(problem, solver=schedule.solver, effort=schedule.effort)
     if solved.infeasibility is not None:
         raise InfeasibleError(solved.infeasibility, location)
+    if not solved.steps and workload.ops:
+        raise InfeasibleError(stopped(solved, accelerator), location)
     steps = plan_steps(columns, solved)
     cost, bound = plan_cost(workload, steps, goal), solved.lower_bound // ranking.scale
     assert bound <= cost, f"a bound of {bound} above a plan of {cost}"
@@ -62,6 +64,17 @@ def plan_memory(
         notes=solved.notes,
     )
     return replace(plan, traffic_bytes=sum(plan_traffic(workload, plan)))
+
+
+def stopped(solved: ilp.Schedule, accelerator: Accelerator) -> Infeasibility:
+    """What to say when the search ended with neither a plan nor a proof that there is none."""
+    return Infeasibility(
+        "the search stopped before it found a plan; keeping every tensor on chip",
+        demand=solved.default_peak_bytes,
+        limit=accelerator.scratchpad.bytes,
+        unit="B",
+        levers=("more schedule.effort", "a larger scratchpad"),
+    )
 
 
 def candidate_columns(

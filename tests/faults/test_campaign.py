@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -162,6 +166,32 @@ def test_an_interrupt_ends_the_workers_and_goes_on(tiny: Path, plan: UpsetPlan) 
 
     with pytest.raises(KeyboardInterrupt):
         faults.campaign(tiny, tiny_data(), plan, workers=2, progress=interrupt)
+
+
+def test_an_interrupt_waits_while_processes_start() -> None:
+    """Wherever it arrives: other threads do not block the signal."""
+    other = threading.Event()
+    thread = threading.Thread(target=other.wait)
+    thread.start()
+    reached = []
+
+    def interrupted() -> None:
+        with parallel._interrupts_held():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+            reached.append(True)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+    finally:
+        other.set()
+        thread.join()
+    assert reached
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with parallel._interrupts_held():
+        pass
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_workers_that_die_are_reported(tiny: Path) -> None:

@@ -36,7 +36,7 @@ def _demand(op, workload, candidate):
     return candidate.buffer_bytes + sum(align(workload.tensors[n].bytes, 16) for n in resident)
 
 
-@given(seed=st.integers(0, 50), capacity=st.sampled_from([4000, 8000, 60_000]))
+@given(seed=st.integers(0, 50), capacity=st.sampled_from([3000, 8000, 60_000]))
 @settings(max_examples=30, deadline=None)
 def test_candidates_fit_are_few_and_have_distinct_names(seed, capacity):
     workload, machine = random_network(seed), edge_npu(scratchpad=Scratchpad(capacity))
@@ -55,7 +55,7 @@ def test_candidates_fit_are_few_and_have_distinct_names(seed, capacity):
                 assert c.compute_cycles * 256 >= op.macs
                 widest = max(c.tiling.n, 1) * c.tiling.m * 4
                 assert widest <= machine.accumulators.bytes // 2
-        assert max(per_variant.values()) <= 6
+        assert max(per_variant.values()) <= 7
         assert all(c.streamed <= {*op.inputs, op.output} for c in found)
 
 

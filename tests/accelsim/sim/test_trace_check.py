@@ -18,7 +18,10 @@ PIPELINE_BANDWIDTH = Fraction(16, 5)
 
 
 def check(trace: Trace) -> None:
-    check_trace(trace, pes=PES, dram_bytes_per_cycle=PIPELINE_BANDWIDTH)
+    check_trace(
+        trace, pes=PES, dram_bytes_per_cycle=PIPELINE_BANDWIDTH, lanes=3,
+        scratchpad_bytes_per_cycle=8, accumulator_bytes_per_cycle=16,
+    )  # fmt: skip
 
 
 def with_row(trace: Trace, at: int, **changes: int) -> Trace:
@@ -104,6 +107,24 @@ MUTATIONS: dict[str, tuple[Callable[[Trace], Trace], str]] = {
     "MACs on the vector unit": (
         lambda t: with_task(t, 6, lambda k: replace(k, macs=1)),
         "without holding array",
+    ),
+    "more operations than lanes": (
+        lambda t: with_task(t, 6, lambda k: replace(k, vector_ops=k.cycles * 3 + 1)),
+        "operations in",
+    ),
+    "operations on the array": (
+        lambda t: with_task(t, 5, lambda k: replace(k, vector_ops=1)),
+        "without holding vector",
+    ),
+    "reads and writes beyond the scratchpad's port": (
+        lambda t: with_task(
+            t, 5, lambda k: replace(k, sram_read_bytes=k.cycles * 8, sram_write_bytes=1)
+        ),
+        "scratchpad bytes",
+    ),
+    "sums beyond the accumulators' port": (
+        lambda t: with_task(t, 5, lambda k: replace(k, accumulator_write_bytes=k.cycles * 16 + 1)),
+        "accumulator bytes",
     ),
     "a value with the wrong number": (
         lambda t: replace(t, graph=replace(t.graph, values=t.graph.values[1:])),
