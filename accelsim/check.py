@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,16 +59,27 @@ class CheckResult:
         return "".join(basis) + render_text(self.verdicts)
 
 
-def check_inputs(
-    inputs: Sequence[Path], runner: Callable[[Path], Run], output: Path | None
-) -> CheckResult:
+Runner = Callable[[Path, Callable[[str], None]], "Run"]
+"""Runs a config. Calls its second argument with the name of the run before any work."""
+
+
+def check_inputs(inputs: Sequence[Path], runner: Runner, output: Path | None) -> CheckResult:
     """Judge each input: a run folder as it is, a config by running it.
 
     An input that cannot be judged does not keep the others from being judged. ``output`` keeps the
-    run folders made here (a subfolder per run when there are several inputs).
+    run folders made here (a subfolder per run when there are several inputs); a place that is taken
+    is refused before the run.
     """
     from accelsim.report.files import write_run_folder
     from accelsim.store import load
+
+    places: dict[str, Path] = {}
+
+    def reserve(name: str) -> None:
+        if output is not None:
+            place = output / name if len(inputs) > 1 else output
+            _require_free(place, places)
+            places[name] = place
 
     records: list[RunRecord] = []
     errors: list[AccelsimError] = []
@@ -78,9 +89,9 @@ def check_inputs(
             if path.is_dir():
                 record = load(path)
             else:
-                record = runner(path).record
+                record = runner(path, reserve).record
                 if output is not None:
-                    write_run_folder(record, output / record.name if len(inputs) > 1 else output)
+                    write_run_folder(record, places[record.name])
             if not record.verdicts:
                 raise AccelsimError(
                     Mistake(
@@ -97,6 +108,17 @@ def check_inputs(
         records.append(record)
         codes.append(exit_code(record.verdicts))
     return CheckResult(tuple(records), tuple(errors), tuple(codes))
+
+
+def _require_free(place: Path, taken: Mapping[str, Path]) -> None:
+    """AccelsimError R510 or U008 unless a run folder can go to ``place``."""
+    from accelsim.store import require_replaceable
+
+    if place in taken.values():
+        hint = "give the configs different names, or check them one by one"
+        message = "two runs of this command have the same name"
+        raise AccelsimError(Mistake("U008", message, hint, Location(str(place))))
+    require_replaceable(place)
 
 
 def limit_text(verdict: Verdict) -> str:

@@ -7,6 +7,7 @@ Heavy imports happen inside the commands, so that ``--help`` stays instant.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -68,11 +69,19 @@ def _overrides(sets: list[str] | None) -> dict[str, str]:
 
 
 def _run(
-    config: Path, sets: list[str] | None, seed: int | None, jobs: int | None, exact: bool
+    config: Path,
+    sets: list[str] | None,
+    seed: int | None,
+    jobs: int | None,
+    exact: bool,
+    reserve: Callable[[str], None],
 ) -> Run:
+    """Run a config; ``reserve`` takes the name of the run before any work, and may refuse."""
+    from accelsim.config.load import load_study
     from accelsim.pipeline import run
     from accelsim.progress import terminal_progress
 
+    reserve(load_study(config, _overrides(sets), seed).name)
     with terminal_progress() as progress:
         return run(
             config,
@@ -109,9 +118,10 @@ def run(
     from accelsim.report.files import write_run_folder
     from accelsim.store import require_replaceable
 
-    if output is not None:  # before the work, not after it
-        require_replaceable(output)
-    done = _run(config, sets, seed, jobs, exact_events)
+    def reserve(name: str) -> None:  # before the work, not after it
+        require_replaceable(output or Path("reports") / name)
+
+    done = _run(config, sets, seed, jobs, exact_events, reserve)
     folder = write_run_folder(done.record, output or Path("reports") / done.record.name)
     if json:
         sys.stdout.write((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -149,34 +159,22 @@ def check(
 ) -> None:
     """The CI gate: judge the targets; exit 0 only when all are met."""
     from accelsim.check import check_inputs
+    from accelsim.outputs import require_writable, write_output
 
     if output_format not in ("text", "json", "github"):
         raise AccelsimError(
             Mistake("U002", f"unknown --format {output_format!r}", "use text, json or github")
         )
+    require_writable({"junit": junit, "sarif": sarif}, inputs)
     options = (sets, seed, jobs, exact_events)
-    result = check_inputs(inputs, lambda path: _run(path, *options), output)
-    for path, text in ((junit, result.junit), (sarif, result.sarif)):
-        if path is not None:
-            _write(path, text())
+    result = check_inputs(inputs, lambda path, reserve: _run(path, *options, reserve), output)
     sys.stdout.write(result.render(output_format))
     for error in result.errors:
         _complain(error)
+    for path, text in ((junit, result.junit), (sarif, result.sarif)):
+        if path is not None:
+            write_output(path, text())
     raise typer.Exit(max(result.exit_codes, key=GRAVITY.index))
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise AccelsimError(
-            Mistake(
-                "U003",
-                f"cannot write: {error.strerror}",
-                "choose another path",
-                Location(str(path)),
-            )
-        ) from None
 
 
 @app.command()
@@ -293,6 +291,8 @@ def guarded(body: Callable[[], None]) -> int:
             sys.stderr.write("accelsim: interrupted; no run folder was written\n")
         return stop.code if isinstance(stop.code, int) else 0
     except Exception as bug:  # the last resort: our own bug, reported as such
+        if isinstance(bug, OSError) and (code := _flushed()) is not None:  # stdout failed
+            return code
         import traceback
 
         sys.stderr.write(printable("".join(traceback.format_exception(bug)), keep="\n"))
@@ -304,9 +304,37 @@ def guarded(body: Callable[[], None]) -> int:
     return 0
 
 
+def _flushed() -> int | None:
+    """Write out stdout; the exit code when that fails, else None. A reader that has seen enough
+    (``| head``) is no failure, and leaves the code as it is; a full disk is reported."""
+    try:
+        sys.stdout.flush()
+        return None
+    except OSError as error:
+        with open(os.devnull, "wb") as nothing:  # nothing more is tried when Python ends
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return 0
+        _complain(
+            AccelsimError(
+                Mistake(
+                    "U003",
+                    f"cannot write: {error.strerror}",
+                    "redirect the output to another place; a run folder that was asked for is made",
+                    Location("standard output"),
+                )
+            )
+        )
+        return 2
+
+
 def main() -> None:
     """Entry point of the console script."""
-    sys.exit(guarded(app))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a character the terminal lacks is no failure
+            stream.reconfigure(errors="backslashreplace")
+    code = guarded(app)
+    sys.exit(_flushed() or code)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from accelsim.arch.parts import Accelerator
@@ -14,6 +14,9 @@ from accelsim.sim.exposure import Exposure, occupancy
 from accelsim.sim.summary import bound_resource, busy_cycles, layer_rows
 from accelsim.sim.trace import Trace
 from accelsim.workload.graph import Role, Workload
+
+STORED = (Role.WEIGHT, Role.BIAS)
+"""Constants: they lie in DRAM before a run."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Simulated:
     """Lower bounds of the makespan by resource."""
     unprotected_cycles: int
     """Makespan of the same plan on the same machine without its protections."""
+    batch: int = 1
+    """Inferences that one run of the network makes."""
 
 
 def metric(name: str, value: float | int | str, source: str) -> tuple[str, Metric]:
@@ -53,7 +58,7 @@ def simulation_metrics(done: Simulated) -> dict[str, Metric]:
         [
             metric("latency.cycles", cycles, "sim"),
             metric("latency.seconds", seconds, "sim"),
-            metric("throughput.inferences_per_s", 1 / seconds, "sim"),
+            metric("throughput.inferences_per_s", done.batch / seconds, "sim"),
             metric("utilisation.mac", macs / (cycles * pes), "sim"),
             metric("bound.resource", bound_resource(trace), "sim"),
             metric("macs.total", macs, "workload"),
@@ -71,6 +76,7 @@ def simulation_metrics(done: Simulated) -> dict[str, Metric]:
             metric("sram.lower_bound_bytes", plan.lower_bound_bytes, "plan"),
             metric("plan.traffic_bytes", plan.traffic_bytes, "plan"),
             metric("plan.spill_bytes", plan.spill_bytes, "plan"),
+            metric("plan.excess_bytes", excess_bytes(done.workload, plan), "plan"),
             metric("plan.proved", int(plan.proved), "plan"),
             metric(
                 "protection.area_overhead",
@@ -82,14 +88,35 @@ def simulation_metrics(done: Simulated) -> dict[str, Metric]:
     )
 
 
+def compulsory_bytes(workload: Workload) -> int:
+    """DRAM bytes that no plan avoids: every weight, bias and graph input read once, every graph
+    output written once."""
+    moved = dict.fromkeys(name for name in workload.inputs if name in workload.consumers)
+    moved |= dict.fromkeys(name for name in workload.outputs if name in workload.producer)
+    for op in workload.ops:
+        moved |= dict.fromkeys(name for name in (op.weight, op.bias) if name is not None)
+    return sum(workload.tensors[name].bytes for name in moved)
+
+
+def excess_bytes(workload: Workload, plan: MemoryPlan) -> int:
+    """DRAM bytes of a plan beyond the compulsory ones; 0 also where a plan needs fewer, because a
+    strided operator skips parts of its input."""
+    return max(0, plan.traffic_bytes - compulsory_bytes(workload))
+
+
 def layer_table(done: Simulated) -> tuple[dict[str, Any], ...]:
-    """One row per operator in order of execution: times, traffic, energy, mapping."""
+    """One row per operator in order of execution: times, traffic, energy, mapping. Static energy
+    belongs to the makespan; every operator bears the part of its ``advance_cycles``."""
     pes = done.accelerator.array.rows * done.accelerator.array.cols
     ops = {op.name: op for op in done.workload.ops}
     steps = {step.op: step for step in done.plan.steps}
     rows = []
     for row in layer_rows(done.trace, pes=pes):
-        energy = done.energy_by_op[row.op]
+        share = row.advance_cycles / done.trace.cycles if done.trace.cycles else 0.0
+        energy = replace(
+            done.energy_by_op[row.op],
+            static_j=done.energy.static_j * share,
+        )
         rows.append(
             {
                 **asdict(row),
@@ -211,7 +238,6 @@ def dram_tensors(workload: Workload, plan: MemoryPlan) -> tuple[str, ...]:
         for name in (*step.candidate.streamed, *step.loads, *step.stores)
     }
     moved |= {*workload.inputs, *workload.outputs}
-    stored = (Role.WEIGHT, Role.BIAS)
     return tuple(
-        name for name, tensor in workload.tensors.items() if name in moved or tensor.role in stored
+        name for name, tensor in workload.tensors.items() if name in moved or tensor.role in STORED
     )

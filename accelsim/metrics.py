@@ -9,13 +9,13 @@ from typing import Any
 SCHEMA = "accelsim/metrics/v1"
 
 KNOWN: dict[str, tuple[str, str]] = {
-    "latency.cycles": ("cycles", "makespan of one inference"),
-    "latency.seconds": ("s", "makespan over the clock"),
-    "throughput.inferences_per_s": ("1/s", "back-to-back inferences: 1 / latency.seconds"),
+    "latency.cycles": ("cycles", "makespan of one run of the network: the whole batch"),
+    "latency.seconds": ("s", "makespan of the whole batch over the clock"),
+    "throughput.inferences_per_s": ("1/s", "runs back to back: workload.batch / latency.seconds"),
     "utilisation.mac": ("1", "MACs / (cycles x PEs)"),
     "bound.resource": ("", "the resource that is busy longest"),
-    "macs.total": ("MAC", "multiply-accumulates of one inference"),
-    "energy.total_j": ("J", "sum of the energy components"),
+    "macs.total": ("MAC", "multiply-accumulates of the whole batch"),
+    "energy.total_j": ("J", "sum of the energy components, for the whole batch"),
     "energy.dram_j": ("J", "off-chip transfers"),
     "energy.sram_j": ("J", "scratchpad and accumulator SRAM"),
     "energy.compute_j": ("J", "array and vector unit"),
@@ -29,6 +29,11 @@ KNOWN: dict[str, tuple[str, str]] = {
     "sram.unallocated_bytes": ("B", "scratchpad bytes that the plan never allocates"),
     "plan.traffic_bytes": ("B", "DRAM bytes that the memory plan implies"),
     "plan.spill_bytes": ("B", "spills and reloads among them"),
+    "plan.excess_bytes": (
+        "B",
+        "DRAM bytes beyond every weight, input and output once: spills, reloads, streamed "
+        "activations, refetches",
+    ),
     "plan.proved": ("1", "1 when the solver proved the plan optimal"),
     "accuracy.fault_free": ("1", "top-1 of the network without faults on the evaluation set"),
     "accuracy.under_fault": ("1", "mean top-1 under the campaign's faults (highest rate)"),

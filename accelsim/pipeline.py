@@ -29,6 +29,7 @@ from accelsim.metrics import Metric
 from accelsim.plan import MemoryPlan
 from accelsim.progress import Progress, silent
 from accelsim.record import BASE, RunRecord, VariantRecord
+from accelsim.reference import References, check_references
 from accelsim.sim.check import check_placement, check_trace
 from accelsim.sim.engine import simulate
 from accelsim.sim.exposure import exposures
@@ -93,11 +94,14 @@ def run(
     """Run a config file: every variant through every stage, then judge the targets.
 
     ``workers``: processes of the fault campaigns; results do not depend on it. More than one needs
-    the caller's script to be guarded by ``if __name__ == "__main__":``. ``exact_events`` is accepted for compatibility: this version steps every event anyway.
+    the caller's script to be guarded by ``if __name__ == "__main__":``. ``exact_events`` is
+    accepted for compatibility: this version steps every event anyway. What can be refused without
+    any work is refused before it.
     Raises :class:`AccelsimError` (bad input) and :class:`InfeasibleError`.
     """
     require_own_packages()
     study = load_study(config, overrides or {}, seed)
+    references = check_early(study)
     records: dict[str, VariantRecord] = {}
     traces: dict[str, Trace] = {}
     for name, variant in {BASE: study.base, **study.variants}.items():
@@ -105,8 +109,38 @@ def run(
         if trace is not None:
             traces[name] = trace
     metrics = {name: record.metrics for name, record in records.items()}
-    verdicts = judge(study.targets, metrics)
+    verdicts = judge(study.targets, metrics, references)
     return Run(assemble(study, records, verdicts), traces)
+
+
+def check_early(study: Study) -> References:
+    """Refuse what no amount of work can save, all at once: a reference that targets cannot be
+    compared with, a campaign that its data or network cannot carry. Returns the references.
+
+    Raises:
+        AccelsimError: V601, V602 and those of :func:`faults.check_campaign`.
+    """
+    from accelsim.stages.campaign import check_campaign
+
+    mistakes: list[Mistake] = []
+    references: References = {}
+    try:
+        references = check_references(study.targets)
+    except AccelsimError as error:
+        mistakes += error.mistakes
+    seen: list[object] = []
+    for variant in (study.base, *study.variants.values()):
+        planned = (variant.workload.model, variant.data, variant.faults)
+        if variant.data is None or variant.faults is None or planned in seen:
+            continue
+        seen.append(planned)
+        try:
+            check_campaign(variant.workload.model, variant.data, variant.faults)
+        except AccelsimError as error:
+            mistakes += [m for m in error.mistakes if m not in mistakes]
+    if mistakes:
+        raise AccelsimError(mistakes)
+    return references
 
 
 def require_own_packages() -> None:
@@ -165,6 +199,7 @@ def validate(config: str | Path, overrides: Mapping[str, object] | None = None) 
                 check_campaign(variant.workload.model, variant.data, variant.faults)
             else:
                 check_data(variant.data)
+    check_early(study)
     return study
 
 
@@ -259,6 +294,7 @@ def simulate_design(config: RunConfig, workload: Workload) -> Simulated:
         unprotected_cycles=(
             execute(workload, bare, plan).cycles if acc.protection else trace.cycles
         ),
+        batch=config.workload.batch,
     )
 
 
@@ -289,6 +325,7 @@ def describe(config: RunConfig, workload: Workload, done: Simulated | None) -> d
         "operators": len(workload.ops),
         "macs": workload.macs,
         "weight_bytes": workload.weight_bytes,
+        "batch": config.workload.batch,
         "fallbacks": list(workload.fallbacks),
         "simulated": config.simulate,
         "seed": campaign.seed if campaign else None,

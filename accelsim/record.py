@@ -119,7 +119,7 @@ def _variant_tables(variant: VariantRecord) -> dict[str, str]:
     if variant.exposure:
         found["exposure.csv"] = csv_text(variant.exposure)
     if variant.fmeda is not None and variant.fmeda.get("rows"):
-        found["fmeda.csv"] = csv_text(variant.fmeda["rows"])
+        found["fmeda.csv"] = csv_text(variant.fmeda["rows"], exact=False)
     return found
 
 
@@ -131,11 +131,11 @@ def csv_files(record: RunRecord) -> dict[str, str]:
         folder = variant_folder(name)
         found |= {folder + file: text for file, text in _variant_tables(variant).items()}
         if variant.faults:
-            found[f"{folder}faults.csv"] = csv_text(variant.faults)
+            found[f"{folder}faults.csv"] = csv_text(variant.faults, exact=False)
         metrics = sorted(variant.metrics.items())
         rows += [{"variant": name, "metric": key, **m.to_json()} for key, m in metrics]
     columns = ("variant", "metric", "value", "unit", "lower", "upper", "confidence", "n", "source")
-    found["metrics.csv"] = csv_text(rows, columns)
+    found["metrics.csv"] = csv_text(rows, columns, exact=False)
     return found
 
 

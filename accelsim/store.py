@@ -16,7 +16,6 @@ user's, and stays when the run is made again.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import sqlite3
@@ -40,7 +39,8 @@ from accelsim.record import (
     pretty,
     variant_folder,
 )
-from accelsim.report.tables import Row
+from accelsim.record_check import findings
+from accelsim.report.tables import Row, parse_json
 
 __all__ = [
     "BASE",
@@ -237,8 +237,10 @@ def is_run_folder(folder: Path) -> bool:
 def _run_header(folder: Path) -> Row | None:
     """run.json as it is, or None."""
     try:
-        header = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        if not (folder / "run.json").is_file():
+            return None
+        header = parse_json((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
     return header if isinstance(header, dict) else None
 
@@ -283,7 +285,12 @@ def _reported(target: Path) -> Iterator[None]:
 def load(directory: str | Path) -> RunRecord:
     """Read a run folder back; the record equals the one that was saved.
 
-    Raises AccelsimError R512 when the folder is not a run folder, lacks a file, or was changed
-    after it was written.
+    Raises AccelsimError R512 when the folder is not a run folder, lacks a file, was changed after
+    it was written, or holds what no run of accelsim writes.
     """
-    return read_record(Path(directory))
+    record = read_record(Path(directory))
+    wrong = findings(record)
+    if wrong:
+        hint, where = "run the config again", Location(str(directory))
+        raise AccelsimError(Mistake("R512", f"is damaged: {w}", hint, where) for w in wrong)
+    return record

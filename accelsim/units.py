@@ -17,8 +17,12 @@ from accelsim.errors import AccelsimError, Location, Mistake
 _DECIMAL = {"": 0, "k": 1, "M": 2, "G": 3, "T": 4}
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4}
 _SMALL = {"": 0, "m": 1, "u": 2, "µ": 2, "n": 3, "p": 4}
-_NUMBER = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,2})?)\s*(.*)", re.ASCII)
+_NUMBER = re.compile(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE]([+-]?\d+))?)\s*(.*)", re.ASCII)
 _LONGEST = 60
+_EXPONENT = 330
+"""Largest power of ten that is read, either way (that of the smallest float is 324)."""
+_FURTHEST = 10**300
+"""What is read stays below, so that it is a float too."""
 
 
 def _decimal(unit: str, scale: Fraction = Fraction(1)) -> dict[str, Fraction]:
@@ -67,21 +71,29 @@ def parse(value: object, dimension: Dimension, location: Location | None = None)
     so the number 0.1 is exactly one tenth.
 
     Raises:
-        AccelsimError: C006, not a quantity, an unknown unit, or a unit of another dimension.
+        AccelsimError: C006, not a quantity, an unknown unit, a unit of another dimension, or
+            beyond 1e300.
     """
     match = None
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) < _FURTHEST:
+            return Fraction(value)
+        raise _bad("a number out of range", dimension, location)
+    if isinstance(value, float):
         match = _NUMBER.fullmatch(repr(value))
     elif isinstance(value, str) and len(value) <= _LONGEST:
         match = _NUMBER.fullmatch(value.strip())
     if match is None:
         raise _bad(f"{_shown(value)} is not a {dimension.name}", dimension, location)
-    number, unit = Fraction(match[1]), match[2].strip()
-    if not unit:
-        return number
-    if unit in dimension.units:
-        return number * dimension.units[unit]
-    raise _bad(_why_not(unit, value, dimension), dimension, location)
+    unit = match[3].strip()
+    if unit and unit not in dimension.units:
+        raise _bad(_why_not(unit, value, dimension), dimension, location)
+    exponent = int(match[2] or 0)
+    exact = Fraction(match[1] if abs(exponent) <= _EXPONENT else _FURTHEST)
+    exact *= dimension.units.get(unit, 1)
+    if abs(exact) >= _FURTHEST:
+        raise _bad(f"{_shown(value)} is out of range", dimension, location)
+    return exact
 
 
 def parse_int(value: object, dimension: Dimension, location: Location | None = None) -> int:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from accelsim.config.types import TargetConfig
-from accelsim.errors import AccelsimError, Mistake, suggest
+from accelsim.errors import AccelsimError, Mistake
 from accelsim.estimate import Estimate, ratio_of
-from accelsim.metrics import SCHEMA, Metric, Metrics
+from accelsim.metrics import Metrics
+from accelsim.reference import References, check_references, lookup, require_metric
 from accelsim.samples import sample_advice
+
+__all__ = [
+    "ASIL_LIMITS",
+    "NOT_APPLICABLE",
+    "OBSERVED",
+    "Outcome",
+    "Verdict",
+    "check_references",
+    "exit_code",
+    "judge",
+    "tally",
+]
 
 
 class Outcome(StrEnum):
@@ -30,7 +42,7 @@ class Verdict:
     """One requirement judged."""
 
     name: str
-    """E.g. ``ASIL B: asil.spfm`` or ``latency.seconds``."""
+    """E.g. ``ASIL B: asil.spfm``, ``latency.seconds``, or ``latency.seconds / base``: a ratio."""
     metric: str
     variant: str
     """``base`` or a variant's name."""
@@ -51,6 +63,11 @@ class Verdict:
     """file:line:column of the target."""
     applicable: bool = True
     """False where there is nothing to measure: such a pass is not a requirement met."""
+
+    @property
+    def quantity(self) -> str:
+        """What was compared with the limit: the metric, or its ratio to a reference."""
+        return self.metric if self.name.startswith("ASIL ") else self.name
 
     @property
     def met(self) -> bool:
@@ -82,8 +99,6 @@ OBSERVED = {
 """Metrics that tell what was seen, with a count but without an interval: judged as they are, and
 the verdict says what they are."""
 
-MAX_REFERENCE_BYTES = 64 << 20
-
 
 @dataclass(frozen=True)
 class _Requirement:
@@ -99,7 +114,11 @@ class _Requirement:
     """Most allowed value (excluded for ``<``); inf for a lower limit."""
 
 
-def judge(targets: Sequence[TargetConfig], metrics: Mapping[str, Metrics]) -> tuple[Verdict, ...]:
+def judge(
+    targets: Sequence[TargetConfig],
+    metrics: Mapping[str, Metrics],
+    references: References | None = None,
+) -> tuple[Verdict, ...]:
     """Judge every target on its unfavourable confidence bound.
 
     A target passes if its unfavourable bound meets the limit, fails if even the favourable bound
@@ -111,6 +130,8 @@ def judge(targets: Sequence[TargetConfig], metrics: Mapping[str, Metrics]) -> tu
     Args:
         targets: what to judge.
         metrics: ``base`` and variant names -> metrics of that run.
+        references: what :func:`check_references` found for these targets before the run; None
+            reads it now.
 
     Raises:
         AccelsimError: V601 a metric was not produced, V602 a reference file cannot be used; all
@@ -121,7 +142,8 @@ def judge(targets: Sequence[TargetConfig], metrics: Mapping[str, Metrics]) -> tu
     for target in targets:
         for requirement in _requirements(target):
             try:
-                verdicts.append(_judge_one(requirement, metrics))
+                earlier = check_references([target]) if references is None else references
+                verdicts.append(_judge_one(requirement, metrics, earlier))
             except AccelsimError as error:
                 mistakes += [m for m in error.mistakes if m not in mistakes]
     if mistakes:
@@ -161,26 +183,31 @@ def _requirements(target: TargetConfig) -> Iterator[_Requirement]:
         yield _Requirement(target, name, "asil.pmhf_fit", "<", -inf, pmhf * share)
         return
     assert target.metric is not None, "checked when the config was read"
+    name, reference = target.metric, target.relative_to
+    if reference is not None:
+        name += f" / {Path(reference).name if os.path.isabs(reference) else reference}"
     if target.between is not None:
-        yield _Requirement(target, target.metric, target.metric, "in", *target.between)
+        yield _Requirement(target, name, target.metric, "in", *target.between)
     elif target.at_most is not None:
-        yield _Requirement(target, target.metric, target.metric, "<=", -inf, target.at_most)
+        yield _Requirement(target, name, target.metric, "<=", -inf, target.at_most)
     else:
         assert target.at_least is not None, "checked when the config was read"
-        yield _Requirement(target, target.metric, target.metric, ">=", target.at_least, inf)
+        yield _Requirement(target, name, target.metric, ">=", target.at_least, inf)
 
 
-def _judge_one(requirement: _Requirement, metrics: Mapping[str, Metrics]) -> Verdict:
+def _judge_one(
+    requirement: _Requirement, metrics: Mapping[str, Metrics], references: References
+) -> Verdict:
     target = requirement.target
     run = target.variant or "base"
     produced = metrics.get(run, {})
     if target.asil is not None and requirement.metric == "asil.lfm":
-        found = _lookup(produced, "asil.lfm")
+        found = lookup(produced, "asil.lfm")
         if (found is None or isinstance(found.value, str)) and "asil.pmhf_fit" in produced:
             return _not_applicable(requirement, run)
     estimate = _estimate(produced, requirement, run)
     if target.relative_to is not None:
-        reference = _reference(target.relative_to, requirement, metrics)
+        reference = _reference(target.relative_to, requirement, metrics, references)
         estimate = ratio_of(estimate, reference, _reference_name(target.relative_to))
     return _verdict(requirement, run, estimate)
 
@@ -192,39 +219,14 @@ def _not_applicable(requirement: _Requirement, run: str) -> Verdict:
     )  # fmt: skip
 
 
-def _lookup(metrics: Metrics, name: str) -> Metric | None:
-    """The metric by name; a fault rate in the name is compared as a number."""
-    if name in metrics:
-        return metrics[name]
-    base, at, rate = name.partition("@")
-    for other, metric in metrics.items():
-        other_base, _, other_rate = other.partition("@")
-        if at and other_base == base and other_rate and _close(other_rate, rate):
-            return metric
-    return None
-
-
-def _close(first: str, second: str) -> bool:
-    try:
-        return math.isclose(float(first), float(second), rel_tol=1e-5)
-    except ValueError:
-        return False
-
-
 def _estimate(metrics: Metrics, requirement: _Requirement, run: str) -> Estimate:
     """The metric of one run as numbers.
 
     Raises:
         AccelsimError: V601, not produced or not a number.
     """
-    name, where = requirement.metric, requirement.target.location
-    found = _lookup(metrics, name)
-    if found is None:
-        message = f"metric not produced: the run '{run}' has no {name}"
-        raise AccelsimError(Mistake("V601", message, suggest(name, list(metrics)), where))
-    if isinstance(found.value, str):
-        message = f"metric not produced: {name} of the run '{run}' is '{found.value}'"
-        raise AccelsimError(Mistake("V601", message, "judge a numeric metric", where))
+    name = requirement.metric
+    found = require_metric(metrics, name, run, requirement.target)
     value, note = float(found.value), OBSERVED.get(name.partition("@")[0], "")
     stated = (found.lower, found.upper, found.confidence, None if note else found.n)
     lower, upper = (None if bound is None else float(bound) for bound in stated[:2])
@@ -237,45 +239,17 @@ def _reference_name(name: str) -> str:
     return Path(name).name if os.path.isabs(name) else f"'{name}'"
 
 
-def _reference(name: str, requirement: _Requirement, metrics: Mapping[str, Metrics]) -> Estimate:
+def _reference(
+    name: str,
+    requirement: _Requirement,
+    metrics: Mapping[str, Metrics],
+    references: References,
+) -> Estimate:
     """What a relative target is compared with: another run of the study, or an earlier one."""
     if not os.path.isabs(name):
         return _estimate(metrics.get(name, {}), requirement, name)
-    return _estimate(_earlier(name, requirement.target), requirement, name)
-
-
-def _earlier(path: str, target: TargetConfig) -> Metrics:
-    """The metrics of the target's variant in an earlier run's metrics.json.
-
-    Raises:
-        AccelsimError: V602, unreadable, not metrics, or without the variant.
-    """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_REFERENCE_BYTES + 1)
-        if len(data) > MAX_REFERENCE_BYTES:
-            raise ValueError(f"larger than {MAX_REFERENCE_BYTES} bytes")
-        document = json.loads(data)
-        if document["schema"] != SCHEMA:
-            raise ValueError(f"schema is not {SCHEMA}")
-        run = document["variants"][target.variant] if target.variant else document
-        return {str(name): _metric(value) for name, value in run["metrics"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-        message = f"'{path}' is not the metrics.json of a run: {reason}"
-        hint = "name a metrics.json that accelsim wrote"
-        raise AccelsimError(Mistake("V602", message, hint, target.location)) from None
-
-
-def _metric(value: Mapping[str, object]) -> Metric:
-    """A metric of a file, its types checked."""
-    metric = Metric.from_json(value)
-    if metric.value is None or isinstance(metric.value, bool):
-        metric = replace(metric, value="not available")
-    for number in (metric.value, metric.lower, metric.upper):
-        if not isinstance(number, int | float | str | None):
-            raise TypeError(f"{number!r} is not a metric's value")
-    return metric
+    earlier = references[name, requirement.target.variant]
+    return _estimate(earlier, requirement, name)
 
 
 def _verdict(requirement: _Requirement, run: str, estimate: Estimate) -> Verdict:

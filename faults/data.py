@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 MAX_BYTES = 2 * 1024**3
 """Largest array that is read, and largest set of normalised images that is made."""
 
+SMALLEST, LARGEST = 1e-9, 1e9
+"""Range of ``divide_by`` and ``std``, and of the size of ``mean``: within it a pixel of any integer
+type stays finite and exact to float32's precision on its way through all three."""
+
+_MEMBERS = {"images.npy": "images", "labels.npy": "labels"}
+"""Member of the archive -> array. numpy.load would prefer a member called like the array itself."""
+
 UNREADABLE = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError, SyntaxError,
     OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError,
@@ -49,6 +56,7 @@ class EvalSet:
 class _Header:
     """What a member of the archive says about itself."""
 
+    member: zipfile.ZipInfo
     shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
 
@@ -67,42 +75,46 @@ def load_data(
     counts, types or values that cannot be: everything that can be told at once is told at once.
     """
     path = Path(file)
-    headers = _headers(path)
-    mistakes = _header_mistakes(path, headers, limit)
-    mistakes += _normalisation_mistakes(path, headers.get("images"), divide_by, mean, std)
-    if mistakes:
-        raise AccelsimError(mistakes)
-    raw, labels = _arrays(path)
+    try:
+        if not path.is_file():
+            hint = "give the path of an npz file with 'images' and 'labels'"
+            raise AccelsimError(_fault(path, "D201", "no such file", hint))
+        with zipfile.ZipFile(path) as archive:
+            headers = _headers(path, archive)
+            mistakes = _header_mistakes(path, headers, limit)
+            mistakes += _normalisation_mistakes(headers.get("images"), divide_by, mean, std)
+            if mistakes:
+                raise AccelsimError(mistakes)
+            raw, labels = (_array(path, archive, headers[name]) for name in _MEMBERS.values())
+    except UNREADABLE as error:
+        hint = "write it with numpy.savez(file, images=..., labels=...)"
+        raise AccelsimError(_fault(path, "D202", f"not a readable npz ({error})", hint)) from error
     count = len(raw) if limit is None else min(limit, len(raw))
-    images = _normalise(raw[:count], divide_by, mean, std)
-    return _checked(path, images, labels[:count].astype(np.int64))
+    return _checked(path, _normalise(raw[:count], divide_by, mean, std), labels[:count])
 
 
 def _fault(path: Path, code: str, message: str, hint: str) -> Mistake:
     return Mistake(code, message, hint, Location(str(path)))
 
 
-def _headers(path: Path) -> dict[str, _Header]:
-    """Array name -> header, read from the archive's directory and the first bytes of each member;
-    a member whose declared size does not fit its shape is refused."""
-    if not path.is_file():
-        hint = "give the path of an npz file with 'images' and 'labels'"
-        raise AccelsimError(_fault(path, "D201", "no such file", hint))
+def _headers(path: Path, archive: zipfile.ZipFile) -> dict[str, _Header]:
+    """Array name -> header, read from the first bytes of each member; an array that is there twice
+    and one whose declared size does not fit its shape are refused."""
     found: dict[str, _Header] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                if info.filename in ("images.npy", "labels.npy"):
-                    with archive.open(info) as member:
-                        found[info.filename[:-4]] = _header(path, member, info.file_size)
-    except UNREADABLE as error:
-        hint = "write it with numpy.savez(file, images=..., labels=...)"
-        raise AccelsimError(_fault(path, "D202", f"not a readable npz ({error})", hint)) from error
+    for info in archive.infolist():
+        name = _MEMBERS.get(info.filename)
+        if name in found or info.filename in _MEMBERS.values():
+            hint = "write it again with numpy.savez(file, images=..., labels=...)"
+            array = name or info.filename
+            message = f"'{array}' is there twice (a member '{info.filename}' too many)"
+            raise AccelsimError(_fault(path, "D202", message, hint))
+        if name is not None:
+            with archive.open(info) as member:
+                found[name] = _header(path, name, info, member)
     return found
 
 
-def _header(path: Path, member: IO[bytes], size: int) -> _Header:
-    name = Path(getattr(member, "name", "array")).stem
+def _header(path: Path, name: str, info: zipfile.ZipInfo, member: IO[bytes]) -> _Header:
     try:
         version = np.lib.format.read_magic(member)
         read = (
@@ -117,10 +129,11 @@ def _header(path: Path, member: IO[bytes], size: int) -> _Header:
         raise AccelsimError(
             _fault(path, "D202", f"'{name}' is not a numpy array ({error})", hint)
         ) from error
-    if not dtype.hasobject and math.prod(shape) * dtype.itemsize + start != size:
+    whole = dtype.hasobject or math.prod(shape) * dtype.itemsize + start == info.file_size
+    if not whole or any(size < 0 for size in shape):
         hint = "the file is damaged: write it again"
         raise AccelsimError(_fault(path, "D202", f"'{name}' has not the size it declares", hint))
-    return _Header(tuple(int(n) for n in shape), dtype)
+    return _Header(info, tuple(int(n) for n in shape), dtype)
 
 
 def _header_mistakes(path: Path, headers: dict[str, _Header], limit: int | None) -> list[Mistake]:
@@ -176,34 +189,38 @@ def _count_mistakes(
 
 
 def _normalisation_mistakes(
-    path: Path,
-    images: _Header | None,
-    divide_by: float,
-    mean: Sequence[float],
-    std: Sequence[float],
+    images: _Header | None, divide_by: float, mean: Sequence[float], std: Sequence[float]
 ) -> list[Mistake]:
+    """What is wrong with the constants, whatever the file holds; they have no place in it."""
     found = []
-    if not (math.isfinite(divide_by) and divide_by > 0):
-        found.append(_fault(path, "D207", f"divide_by {divide_by} is not above 0", "e.g. 255"))
-    if not all(math.isfinite(m) for m in mean):
-        found.append(_fault(path, "D207", "mean is not finite", "one number per channel"))
-    if not all(math.isfinite(s) and s > 0 for s in std):
-        found.append(_fault(path, "D207", "std must be above 0", "one number per channel"))
+    factor = f"it must be between {SMALLEST:g} and {LARGEST:g}"
+    shift = f"it must be between {-LARGEST:g} and {LARGEST:g}"
+    if not SMALLEST <= divide_by <= LARGEST:
+        message = f"divide_by {divide_by:g} leaves no usable float32 pixels"
+        found.append(Mistake("D207", message, f"{factor}, e.g. 255"))
+    for name, values, hint in (("mean", mean, shift), ("std", std, factor)):
+        low = -LARGEST if name == "mean" else SMALLEST
+        bad = [value for value in values if not low <= value <= LARGEST]
+        if bad:
+            message = f"{name} {bad[0]:g} leaves no usable float32 pixels"
+            found.append(Mistake("D207", message, f"{hint}; one number per channel"))
     channels = images.shape[1] if images and len(images.shape) == 4 else None
     for name, values in (("mean", mean), ("std", std)):
         if len(values) != 1 and (not values or (channels and len(values) != channels)):
             text = f"{name} has {len(values)} values, the images {channels} channels"
-            found.append(_fault(path, "D207", text, "give one number, or one per channel"))
+            found.append(Mistake("D207", text, "give one number, or one per channel"))
     return found
 
 
-def _arrays(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+def _array(path: Path, archive: zipfile.ZipFile, header: _Header) -> NDArray[np.generic]:
+    """Exactly the member whose header was checked."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return archive["images"], archive["labels"]
+        with archive.open(header.member) as member:
+            found: NDArray[np.generic] = np.lib.format.read_array(member, allow_pickle=False)
     except UNREADABLE as error:
         hint = "the file is damaged: write it again"
         raise AccelsimError(_fault(path, "D202", f"cannot be read ({error})", hint)) from error
+    return found
 
 
 def _normalise(
@@ -213,20 +230,25 @@ def _normalise(
     channels = raw.shape[1]
     means = [float(m) for m in mean] * (channels if len(mean) == 1 else 1)
     stds = [float(s) for s in std] * (channels if len(std) == 1 else 1)
-    images = raw.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # float64 beyond float32: reported as D208
+        images = raw.astype(np.float32)
     images /= np.float32(divide_by)
     images -= np.array(means, np.float32)[:, None, None]
     images /= np.array(stds, np.float32)[:, None, None]
     return images
 
 
-def _checked(path: Path, images: NDArray[np.float32], labels: NDArray[np.int64]) -> EvalSet:
+def _checked(path: Path, images: NDArray[np.float32], labels: NDArray[np.generic]) -> EvalSet:
     found = []
     if not np.isfinite(images).all():
-        found.append(_fault(path, "D208", "images hold NaN or infinite values", "clean the set"))
-    if (labels < 0).any():
-        worst = int(labels.min())
-        found.append(_fault(path, "D208", f"label {worst} is negative", "classes count from 0"))
+        text = "images hold NaN, infinite values or values beyond float32"
+        found.append(_fault(path, "D208", text, "clean the set"))
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0:
+        found.append(_fault(path, "D208", f"label {low} is negative", "classes count from 0"))
+    if high > np.iinfo(np.int64).max:
+        found.append(_fault(path, "D208", f"label {high} is too large", "classes count from 0"))
     if found:
         raise AccelsimError(found)
-    return EvalSet(cast("NDArray[np.float32]", np.ascontiguousarray(images)), labels)
+    kept = cast("NDArray[np.float32]", np.ascontiguousarray(images))
+    return EvalSet(kept, labels.astype(np.int64))

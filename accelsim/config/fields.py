@@ -64,8 +64,8 @@ def _real(dimension: units.Dimension) -> BeforeValidator:
     return BeforeValidator(parse, json_schema_input_type=float | str)
 
 
-Bytes = Annotated[int, _whole(units.SIZE), Field(gt=0, le=2**50)]
-"""``128 KiB`` or plain bytes."""
+Bytes = Annotated[int, _whole(units.SIZE), Field(gt=0, le=2**44)]
+"""``128 KiB`` or plain bytes; at most what the scheduler can count with (16 TiB)."""
 Hertz = Annotated[int, _whole(units.FREQUENCY), Field(gt=0, le=10**12)]
 """``500 MHz``."""
 BytesPerSecond = Annotated[int, _whole(units.RATE), Field(gt=0, le=10**16)]

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from accelsim.config.convert import canonical_json, run_config
 from accelsim.config.fields import LARGEST
-from accelsim.config.include import follow, include_parts, load_tree
+from accelsim.config.include import Chain, Files, follow, include_parts, load_tree
 from accelsim.config.merge import as_node, expand, merge, without
 from accelsim.config.problems import Problems, failed_keys, validate
 from accelsim.config.schema import RUN, RunPart
@@ -51,10 +51,11 @@ def load_study(
     folder = os.path.dirname(shown) or "."
     problems = Problems()
     chain = ((os.path.realpath(shown), shown),)
-    root = load_tree(shown, RUN, problems)
+    files = Files(problems)
+    root = load_tree(shown, RUN, files)
     if root.broken:
         problems.raise_if_any()
-    whole, single = _override_trees(overrides or {}, folder, problems, chain)
+    whole, single = _override_trees(overrides or {}, folder, files, chain)
     _check_overridden_variants(root, single, problems)
     root = merge(merge(root, whole), single)
     drafts = _drafts(root, without(single, _STUDY_KEYS), problems)
@@ -74,14 +75,14 @@ def load_study(
 def _override_trees(
     overrides: Mapping[str, object],
     folder: str,
-    problems: Problems,
-    chain: tuple[tuple[str, str], ...],
+    files: Files,
+    chain: Chain,
 ) -> tuple[Node, Node]:
     """Overrides as two trees: parts that a file replaces whole, and single values."""
-    here = Location("--set")
+    here, problems = Location("--set"), files.problems
     entries: dict[str, Entry] = {}
     for key, value in overrides.items():
-        location = Location(f"--set {key}")
+        location = Location(f"--set {key if len(key) <= 80 else key[:77] + '...'}")
         if key.partition(".")[0] in ("schema", "extends"):
             problems.add("C001", f"'{key}' cannot be overridden", "edit the file", location)
             continue
@@ -89,11 +90,11 @@ def _override_trees(
             entries[key] = Entry(location, as_node(value, location, folder))
         except AccelsimError as error:
             problems.extend(error)
-    tree = include_parts(Node(entries, here, folder), problems, chain)
+    tree = include_parts(Node(entries, here, folder), files, chain)
     parts = {key: entry for key, entry in tree.entries.items() if entry.node.whole}
     rest = {key: entry for key, entry in tree.entries.items() if not entry.node.whole}
     single = expand(Node(rest, here, folder), problems)
-    return Node(parts, here, folder), follow(single, problems, chain)
+    return Node(parts, here, folder), follow(single, files, chain)
 
 
 def _check_overridden_variants(root: Node, single: Node, problems: Problems) -> None:

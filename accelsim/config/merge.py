@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from accelsim.config.problems import Problems
 from accelsim.config.yamlpos import Entry, Node, parse
 from accelsim.errors import AccelsimError, Location, Mistake
+
+MAX_KEYS = 20
+"""Most keys of a dotted path."""
 
 
 def merge(base: Node, over: Node) -> Node:
@@ -47,32 +50,63 @@ def expand(node: Node, problems: Problems) -> Node:
     """Dotted keys of a mapping as nested mappings (``a.b: 1`` as ``a: {b: 1}``).
 
     Shorter paths apply first, so ``accelerator: file`` and ``accelerator.array.rows: 64`` stand
-    together. The same value given in two spellings is C011.
+    together. The same value given in two spellings, and a value given beside one inside of it
+    (``a: null`` and ``a.b: 1``), are C011.
     """
     result = Node({}, node.location, node.folder, node.whole, node.broken)
-    seen: dict[str, Location] = {}
+    given = _Given()
     for key, entry in sorted(node.entries.items(), key=lambda item: item[0].count(".")):
         path = key.split(".")
         if not all(path):
             problems.add("C001", f"'{key}' is not a dotted key", "write e.g. a.b.c", entry.key)
             continue
+        if len(path) > MAX_KEYS:
+            message = f"'{key[:40]}...' leads through more than {MAX_KEYS} levels"
+            problems.add("C012", message, "no value lies that deep", entry.key)
+            continue
         nested = put(path, entry, node.folder)
         if not entry.node.whole:
-            for leaf in _leaves(nested):
-                if leaf in seen:
-                    hint = f"first given at {seen[leaf]}; keep one"
-                    problems.add("C011", f"'{leaf}' is given twice", hint, entry.key)
-                seen[leaf] = entry.key
+            for leaf, value in _leaves(nested):
+                other = given.add(leaf, entry.key, closed=not isinstance(value.value, Mapping))
+                if other is not None:
+                    name, where = other
+                    twice = f"'{leaf}' is given twice"
+                    message = twice if name == leaf else f"'{leaf}' and '{name}' are both given"
+                    problems.add("C011", message, f"first given at {where}; keep one", entry.key)
         result = merge(result, nested)
     return result
 
 
-def _leaves(node: Node, path: str = "") -> Iterator[str]:
+@dataclass
+class _Given:
+    """Dotted paths that have a value, to find two that exclude each other."""
+
+    leaves: dict[str, tuple[Location, bool]] = field(default_factory=dict)
+    """Path -> where, and whether nothing can lie inside (an empty mapping can be filled)."""
+    inner: dict[str, tuple[str, Location]] = field(default_factory=dict)
+    """Path of a mapping with something in it -> the first leaf inside."""
+
+    def add(self, leaf: str, where: Location, *, closed: bool) -> tuple[str, Location] | None:
+        """Take in a leaf; what it excludes, if something: its path, and where it stands."""
+        other = (leaf, self.leaves[leaf][0]) if leaf in self.leaves else None
+        if closed and leaf in self.inner:
+            other = other or self.inner[leaf]
+        outer = leaf
+        while "." in outer:
+            outer = outer.rpartition(".")[0]
+            if outer in self.leaves and self.leaves[outer][1]:
+                other = other or (outer, self.leaves[outer][0])
+            self.inner.setdefault(outer, (leaf, where))
+        self.leaves[leaf] = (where, closed)
+        return other
+
+
+def _leaves(node: Node, path: str = "") -> Iterator[tuple[str, Node]]:
     if isinstance(node.value, Mapping) and node.value:
         for key, entry in node.value.items():
             yield from _leaves(entry.node, f"{path}.{key}" if path else key)
     else:
-        yield path
+        yield path, node
 
 
 def as_node(value: object, origin: Location, folder: str) -> Node:

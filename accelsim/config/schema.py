@@ -30,6 +30,9 @@ RUN = "accelsim/run/v1"
 ACCELERATOR = "accelsim/accelerator/v1"
 SAFETY = "accelsim/safety/v1"
 
+LARGEST_PIXEL = 1e9
+"""Bound of the constants that normalise pixels, and of their reciprocals."""
+
 
 class WorkloadPart(Part):
     """Which network runs."""
@@ -94,6 +97,17 @@ class DataPart(Part):
         list[Positive], Field(min_length=1, max_length=4096), about("per channel, or one")
     ] = Field(default_factory=lambda: [1.0])
     limit: Annotated[Count | None, about("use only the first so many images", unit="images")] = None
+
+    @field_validator("divide_by", "mean", "std")
+    @classmethod
+    def _usable(cls, given: float | list[float], info: ValidationInfo) -> float | list[float]:
+        """As ``faults.load_data`` has it: float32 pixels stay finite and exact on the way."""
+        low = -LARGEST_PIXEL if info.field_name == "mean" else 1 / LARGEST_PIXEL
+        for value in given if isinstance(given, list) else [given]:
+            if not low <= value <= LARGEST_PIXEL:
+                message = f"must be between {low:g} and {LARGEST_PIXEL:g}, is {value:g}"
+                raise problem("C004", message, "beyond that, float32 pixels lose their values")
+        return given
 
     @field_validator("std")
     @classmethod

@@ -8,6 +8,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from accelsim.metrics import Metrics
 from accelsim.printable import printable, printable_tree
 from accelsim.record import RunRecord, VariantRecord
 from accelsim.report.basis import asil_basis, cautions, fault_assumptions
@@ -59,7 +60,7 @@ def _shown(record: RunRecord) -> RunRecord:
 
 NETWORK: Facts = (
     ("operators", lambda v: f"{v:,} operators"),
-    ("macs", lambda v: f"{v:,} MACs per inference"),
+    ("macs", lambda v: f"{v:,} MACs"),
     ("weight_bytes", lambda v: f"{size(v)} of weights"),
 )
 
@@ -122,7 +123,6 @@ PERFORMANCE: tuple[tuple[str, Facts], ...] = (
         (
             ("dram.read_bytes", lambda v: f"{size(v)} read"),
             ("dram.write_bytes", lambda v: f"{size(v)} written"),
-            ("plan.spill_bytes", lambda v: f"{size(v)} of it spilled and reloaded"),
         ),
     ),
     (
@@ -152,9 +152,21 @@ def performance(variant: VariantRecord) -> RenderableType | None:
     lines = grid()
     for title, facts in PERFORMANCE:
         shown = [show(found[key].value) for key, show in facts if key in found]
+        shown += _excess(found) if title == "DRAM" else []
         if shown:
             lines.add_row(title, Text(", ".join(shown)))
-    return titled("Performance of one inference", lines)
+    batch = variant.info.get("batch") or 1
+    what = "one inference" if batch == 1 else f"one run of the network: a batch of {batch}"
+    return titled(f"Performance of {what}", lines)
+
+
+def _excess(metrics: Metrics) -> list[str]:
+    """DRAM bytes that a better plan or a larger scratchpad could save."""
+    if "plan.excess_bytes" not in metrics:
+        return []
+    excess = int(metrics["plan.excess_bytes"].value)
+    least = int(metrics["plan.traffic_bytes"].value) - excess
+    return [f"{size(excess)} beyond the compulsory {size(least)}"]
 
 
 def layers(variant: VariantRecord) -> RenderableType | None:

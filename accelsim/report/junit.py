@@ -76,8 +76,8 @@ def measured(verdict: Verdict) -> str:
     unit = _unit(verdict)
     value = "not finite" if verdict.value is None else f"{verdict.value:.6g}{unit}"
     if verdict.bound is None or verdict.bound == verdict.value:
-        return f"{verdict.metric} = {value}"
-    return f"{verdict.metric} = {value} (judged on {verdict.bound:.6g}{unit})"
+        return f"{verdict.quantity} = {value}"
+    return f"{verdict.quantity} = {value} (judged on {verdict.bound:.6g}{unit})"
 
 
 def requirement(verdict: Verdict) -> str:

@@ -7,15 +7,17 @@ import io
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NoReturn
 
 Row = dict[str, Any]
 
 _INTEGER = re.compile(r"-?[0-9]{1,300}")
 _FLOAT = re.compile(r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]{1,3})?")
 _WORDS = {"null": None, "true": True, "false": False}
+DEEPEST = 60
+"""Levels of nesting that JSON may have; a record has fewer than ten."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What makes a spreadsheet take a cell for a formula."""
 
@@ -35,18 +37,55 @@ def plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def csv_text(rows: Sequence[Mapping[str, Any]], first: Sequence[str] = ()) -> str:
+def parse_json(source: str | bytes) -> Any:
+    """JSON of a file that anybody may have made. Raises ValueError for what is not JSON (NaN and
+    infinities are not), for numbers beyond a float, and for more than :data:`DEEPEST` levels."""
+    try:
+        tree = json.loads(source, parse_constant=_no_number, parse_float=_finite)
+    except RecursionError:
+        raise ValueError(f"nested more than {DEEPEST} levels deep") from None
+    level = [tree]
+    for _ in range(DEEPEST + 1):
+        level = [item for node in level for item in _children(node)]
+        if not level:
+            return tree
+    raise ValueError(f"nested more than {DEEPEST} levels deep")
+
+
+def _children(node: Any) -> Iterable[Any]:
+    return node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits[:40]} is beyond any number")
+    return value
+
+
+def csv_text(
+    rows: Sequence[Mapping[str, Any]], first: Sequence[str] = (), *, exact: bool = True
+) -> str:
     """CSV of rows (RFC 4180 quoting, line feeds), exactly restored by :func:`csv_rows`.
 
     Columns are those in ``first`` that occur, then the others as they first appear. Numbers are
     written in full; a text that a spreadsheet would take for a formula or a number is marked as
     text by a leading apostrophe, as one would type it; a key that a row lacks is an empty cell.
+    Not ``exact``: so is an empty text, which is then restored as a key that the row lacks.
     """
     present = dict.fromkeys(key for row in rows for key in row)
     columns = [key for key in first if key in present]
     columns += [key for key in present if key not in first]
     lines = [[encode_cell(key) for key in columns]]
-    lines += [[encode_cell(row[key]) if key in row else "" for key in columns] for row in rows]
+    lines += [
+        ["" if key not in row or (not exact and row[key] == "") else encode_cell(row[key])
+         for key in columns]
+        for row in rows
+    ]  # fmt: skip
     return "".join(",".join(_quote(cell) for cell in line) + "\n" for line in lines)
 
 
@@ -86,8 +125,8 @@ def decode_cell(cell: str) -> Any:
     if _INTEGER.fullmatch(cell):
         return int(cell)
     if _FLOAT.fullmatch(cell):
-        return float(cell)
-    return json.loads(cell) if cell.startswith(("[", "{")) else cell
+        return _finite(cell)
+    return parse_json(cell) if cell.startswith(("[", "{")) else cell
 
 
 def _quote(cell: str) -> str:

@@ -48,7 +48,7 @@ def edit(project: Path, old: str, new: str, file: str = CONFIG) -> int:
     return text[: text.index(old)].count("\n") + 1
 
 
-def refused(project: Path, *wanted: str, code: int = 2, command: str = "run") -> str:
+def check_refused(project: Path, *wanted: str, code: int = 2, command: str = "run") -> str:
     """The run must be refused with every wanted text on stderr, and leave nothing behind."""
     output = project / "out"
     extra = ["-o", output] if command == "run" else []
@@ -65,12 +65,12 @@ def refused(project: Path, *wanted: str, code: int = 2, command: str = "run") ->
 
 def test_typo_in_a_key(project: Path) -> None:
     line = edit(project, "workload:", "worklod:")
-    refused(project, f"{CONFIG}:{line}:1", "worklod", "did you mean 'workload'?")
+    check_refused(project, f"{CONFIG}:{line}:1", "worklod", "did you mean 'workload'?")
 
 
 def test_wrong_type(project: Path) -> None:
     edit(project, "seed: 0", "seed: [1, 2]")
-    refused(project, CONFIG, "seed")
+    check_refused(project, CONFIG, "seed")
 
 
 def test_a_unit_that_makes_no_sense(project: Path) -> None:
@@ -79,18 +79,18 @@ def test_a_unit_that_makes_no_sense(project: Path) -> None:
     rows = text.splitlines()
     rows[line - 1] = "clock: 64 KiB"
     (project / "accelerator.yaml").write_text("\n".join(rows))
-    refused(project, f"accelerator.yaml:{line}:", "64 KiB")
+    check_refused(project, f"accelerator.yaml:{line}:", "64 KiB")
 
 
 def test_a_missing_file(project: Path) -> None:
     (project / "network.onnx").unlink()
-    refused(project, CONFIG, "network.onnx", "hint:")
+    check_refused(project, CONFIG, "network.onnx", "hint:")
 
 
 def test_a_truncated_onnx_file(project: Path) -> None:
     path = project / "network.onnx"
     path.write_bytes(path.read_bytes()[:-100])
-    refused(project, "network.onnx", "hint:")
+    check_refused(project, "network.onnx", "hint:")
 
 
 def test_an_unsupported_operator(project: Path) -> None:
@@ -108,7 +108,7 @@ def test_an_unsupported_operator(project: Path) -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     onnx.save(model, project / "network.onnx")
-    refused(project, "my_erf", "Erf", "my_det", "Det")
+    check_refused(project, "my_erf", "Erf", "my_det", "Det")
 
 
 def test_labels_that_do_not_match_the_images(project: Path) -> None:
@@ -116,7 +116,7 @@ def test_labels_that_do_not_match_the_images(project: Path) -> None:
         arrays = dict(data)
     arrays["labels"] = arrays["labels"][:-1]
     np.savez(project / "images.npz", **arrays)
-    refused(project, "images.npz", "labels")
+    check_refused(project, "images.npz", "labels")
 
 
 def test_labels_out_of_the_networks_range(project: Path) -> None:
@@ -124,7 +124,7 @@ def test_labels_out_of_the_networks_range(project: Path) -> None:
         arrays = dict(data)
     arrays["labels"] = arrays["labels"].astype(np.int64) + 1000
     np.savez(project / "images.npz", **arrays)
-    refused(project, "label")
+    check_refused(project, "label")
 
 
 def test_an_npz_with_pickled_objects(project: Path) -> None:
@@ -135,7 +135,7 @@ def test_an_npz_with_pickled_objects(project: Path) -> None:
     array = np.empty(1, dtype=object)
     array[0] = pickle.dumps(Bomb())
     np.savez(project / "images.npz", images=array, labels=np.zeros(1, np.int64))
-    refused(project, "images.npz")
+    check_refused(project, "images.npz")
     assert not (project / "pwned").exists()
 
 
@@ -147,48 +147,48 @@ def test_a_scratchpad_too_small_for_the_smallest_tile(project: Path) -> None:
     kept = [r if i <= first else original[i] for i, r in enumerate(rows)]
     assert "scratchpad" in "\n".join(kept[: first + 1])
     (project / "accelerator.yaml").write_text("\n".join(kept))
-    err = refused(project, "accelerator.yaml:", "needs", "limit 32", code=3)
+    err = check_refused(project, "accelerator.yaml:", "needs", "limit 32", code=3)
     assert "at least" in err, "says what would fit"
 
 
 def test_a_target_on_an_unknown_metric(project: Path) -> None:
     edit(project, "metric: latency.cycles", "metric: latency.cyles")
-    refused(project, CONFIG, "latency.cyles", "did you mean 'latency.cycles'?")
+    check_refused(project, CONFIG, "latency.cyles", "did you mean 'latency.cycles'?")
 
 
 def test_a_yaml_alias_bomb(project: Path) -> None:
     bomb = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     bomb += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
     (project / CONFIG).write_text("\n".join(bomb))
-    refused(project, CONFIG)
+    check_refused(project, CONFIG)
 
 
 def test_a_config_that_includes_itself(project: Path) -> None:
     path = project / CONFIG
     rows = [r for r in path.read_text().splitlines() if not r.startswith("accelerator:")]
     path.write_text("\n".join([*rows, f"accelerator: {CONFIG}"]))
-    refused(project, CONFIG)
+    check_refused(project, CONFIG)
     path.write_text("\n".join([*rows, f"extends: {CONFIG}"]))
-    refused(project, CONFIG)
+    check_refused(project, CONFIG)
 
 
 def test_all_mistakes_of_a_file_at_once(project: Path) -> None:
     first = edit(project, "workload:", "worklod:")
     edit(project, "metric: latency.cycles", "metric: latency.cyles")
-    err = refused(project, f"{CONFIG}:{first}:1", "latency.cyles")
+    err = check_refused(project, f"{CONFIG}:{first}:1", "latency.cyles")
     assert "mistakes" in err
 
 
 def test_validate_finds_what_run_would(project: Path) -> None:
     (project / "network.onnx").write_bytes(b"not a network")
-    refused(project, "network.onnx", command="validate")
+    check_refused(project, "network.onnx", command="validate")
 
 
 def test_no_targets_to_check(project: Path) -> None:
     path = project / CONFIG
     text = path.read_text()
     path.write_text(text[: text.index("targets:")])
-    refused(project, "no targets", command="check")
+    check_refused(project, "no targets", command="check")
 
 
 def test_bad_usage_is_exit_2() -> None:

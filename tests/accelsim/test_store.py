@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import math
+import os
 import shutil
 import sqlite3
 from dataclasses import replace
@@ -16,7 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import accelsim.database
 from accelsim import store
+from accelsim.database import read_record
 from accelsim.errors import AccelsimError
 from accelsim.metrics import Metric
 from accelsim.report.tables import csv_rows, csv_text, number, percent, si, size
@@ -31,6 +34,33 @@ VERDICT = Verdict(
     "latency.seconds", "latency.seconds", "base", Outcome.PASS, 0.001, 0.001, "<=", 0.002, None,
     "s", "exact", "run.yaml:3:5",
 )  # fmt: skip
+LAYER = {
+    "op": "=conv", "bound": "dram", "step": 0, "start": 0, "end": 12, "cycles": 12,
+    "advance_cycles": 12, "stall_cycles": 0, "macs": 9, "dram_read_bytes": 5,
+    "dram_write_bytes": 0, "utilisation": 0.1,
+}  # fmt: skip
+PLAN = {
+    "steps": [
+        {
+            "op": "conv", "mapping": "m", "buffer_address": 0, "buffer_bytes": 0,
+            "prefetch_bytes": 0, "resident": {"x": {"address": 0, "bytes": 64}},
+        }
+    ],
+    "capacity_bytes": 64, "peak_bytes": 64, "lower_bound_bytes": 64, "traffic_bytes": 5,
+    "cost": 12, "cost_lower_bound": 12, "objective": "latency", "solver": "cpsat",
+    "status": "optimal", "proved": True,
+}  # fmt: skip
+EXPOSED = {"structure": "scratchpad", "kind": "weight", "tensor": "w", "op": "c", "bits": 8}
+FMEDA_ROW = {
+    "block": "@ram", "partner": "", "element": "SRAM", "fault_class": "transient", "bits": 8,
+    "base_fit": 1e-3, "exposure": 1.0, "p_dangerous": 1.0, "p_point": 1.0, "coverage": 0.0,
+    "safe_fit": 0.0, "single_point_fit": 1e-3, "residual_fit": 0.0, "latent_fit": 0.0,
+    "detected_fit": 0.0, "evidence": "assumed", "mechanism": "none", "source": "-",
+}  # fmt: skip
+CAMPAIGN = {
+    "model": "net.onnx", "format": "int8", "images": 4, "accuracy_fault_free": 1.0, "faults": 2,
+    "structures": [],
+}  # fmt: skip
 
 
 def record(**changes):
@@ -40,15 +70,15 @@ def record(**changes):
             "sdc.p": Metric(0.0083, "1", "campaign", 0.0071, 0.0097, 0.95, 4000),
             "bound.resource": Metric("dram", "", "sim"),
         },
-        layers=({"op": "=conv", "cycles": 12, "utilisation": 0.1}, {"op": "-1", "note": None}),
-        plan={"steps": [{"op": "conv", "resident": {"x": {"address": 0, "bytes": 64}}}]},
+        layers=(LAYER, {**LAYER, "op": "-1", "note": None}),
+        plan=PLAN,
         trace=b"\x1f\x8b not looked at",
-        exposure=({"structure": "scratchpad", "bit_cycles": 1 << 70},),
-        fmeda={"rows": [{"block": "@ram", "base_fit": 1e-3, "zeta": 1}], "metrics": {"lfm": None}},
-        campaign={"format": "int8", "structures": []},
+        exposure=({**EXPOSED, "bit_cycles": 1 << 70},),
+        fmeda={"rows": [FMEDA_ROW], "metrics": {"lfm": None}},
+        campaign=CAMPAIGN,
         faults=(FAULT, {**FAULT, "index": 1, "tensor": "t'\"; --"}),
         curves={"occupancy": [[0, 1], [5, 0]]},
-        info={"network": "net", "fallbacks": []},
+        info={"network": "net", "fallbacks": [], "clock_hz": 1000},
     )
     fields = {
         "name": "study",
@@ -172,7 +202,7 @@ def test_any_record_survives(tmp_path_factory, base, others, name):
     whole = record(name=name, variants={"base": base, **others}, verdicts=())
     parent = tmp_path_factory.mktemp("any")
     folder = save(whole, parent / "run")
-    assert load(folder) == whole
+    assert read_record(folder) == whole
     assert [p.name for p in parent.iterdir()] == ["run"]
 
 
@@ -193,7 +223,9 @@ def test_what_is_not_a_number_is_null(tmp_path):
     odd = VariantRecord(metrics={"x": Metric(math.nan, "1", "sim", upper=math.inf)})
     folder = save(record(variants={"base": odd}), tmp_path / "run")
     assert "NaN" not in (folder / "metrics.json").read_text()
-    assert load(folder).base.metrics["x"].value is None
+    value = load(folder).base.metrics["x"].value
+    assert isinstance(value, float)
+    assert math.isnan(value)
 
 
 def test_csv_is_safe_in_a_spreadsheet_and_in_csv_readers():
@@ -216,7 +248,9 @@ def test_csv_round_trip(rows):
 
 def test_fmeda_csv_starts_with_the_known_columns(tmp_path):
     folder = save(record(), tmp_path / "run")
-    assert (folder / "fmeda.csv").read_text() == "block,base_fit,zeta\n'@ram,0.001,1\n"
+    head, row = (folder / "fmeda.csv").read_text().splitlines()
+    assert head.split(",") == list(FMEDA_ROW)
+    assert row.startswith("'@ram,,SRAM,transient,8,0.001"), "an empty text is an empty cell"
 
 
 def test_csv_files_hold_every_table(tmp_path):
@@ -587,3 +621,139 @@ def test_write_atomic(tmp_path):
 )
 def test_numbers_for_people(shown, expected):
     assert shown == expected
+
+
+def database(*statements):
+    """A change of campaign.sqlite by SQL; a pair holds parameters."""
+
+    def change(folder):
+        base = sqlite3.connect(folder / "campaign.sqlite")
+        for statement in statements:
+            base.execute(*(statement if isinstance(statement, tuple) else (statement,)))
+        base.commit()
+        base.close()
+
+    return change
+
+
+def content(file, text):
+    def change(folder):
+        (folder / file).write_text(text)
+
+    return change
+
+
+def header(**keys):
+    def change(folder):
+        found = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps({**found, **keys}))
+
+    return change
+
+
+def pipe(folder):
+    (folder / "plan.json").unlink()
+    os.mkfifo(folder / "plan.json")
+
+
+ENDLESS = (
+    "CREATE VIEW meta AS WITH RECURSIVE r(key, value) AS "
+    "(SELECT 'k', '1' UNION ALL SELECT key || 'x', '1' FROM r) SELECT * FROM r"
+)
+DEEP = "[" * 200_000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(content(file, DEEP) for file in ("run.json", "verdicts.json", "metrics.json")),
+        content("info.json", '{"a":' + "[" * 300 + "]" * 300 + "}"),
+        content("layers.csv", f'op\n"{DEEP}"\n'),
+        content("layers.csv", "op\n[NaN]\n"),
+        content("layers.csv", "op\n1e999\n"),
+        content("fmeda.json", '{"rows": 5}'),
+        content("fmeda.json", "[5]"),
+        content("fmeda.json", "[NaN]"),
+        content("fmeda.json", '{"rows": [NaN]}'),
+        header(provenance=None),
+        header(provenance=[1]),
+        header(variants="base"),
+        header(variants=["zero"]),
+        header(name=5),
+        pipe,
+        database(("UPDATE meta SET value = ? WHERE key = 'campaign'", (DEEP,))),
+        database("UPDATE meta SET value = 5"),
+        database("UPDATE meta SET value = x'ff'"),
+        database("DELETE FROM meta WHERE key = 'campaign'"),
+        database("DROP TABLE meta"),
+        database("ALTER TABLE faults ADD COLUMN z", ("UPDATE faults SET z = ?", (b"xx",))),
+        database("ALTER TABLE faults ADD COLUMN z", "UPDATE faults SET z = 9e999"),
+        database("ALTER TABLE faults ADD COLUMN z AS (zeroblob(1000000000))"),
+        database("DROP TABLE meta", ENDLESS),
+        database("DROP TABLE faults", ENDLESS.replace("VIEW meta", "VIEW faults")),
+    ],
+)
+def test_what_anybody_may_have_made_is_refused(tmp_path, change):
+    folder = save(record(), tmp_path / "run")
+    change(folder)
+    with pytest.raises(AccelsimError, match="R512"):
+        load(folder)
+
+
+def forged(part, value):
+    """A record whose base run holds ``value`` in place of ``part``."""
+    return record(variants={"base": replace(record().base, **{part: value})})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        forged("layers", ({"a": 1},)),
+        forged("layers", ({**LAYER, "cycles": "12"},)),
+        forged("layers", ({**LAYER, "utilisation": 1e300},)),
+        forged("plan", {"a": 1}),
+        forged("plan", {**PLAN, "steps": [5]}),
+        forged("fmeda", {"rows": [{"a": 1}], "metrics": {}}),
+        forged("fmeda", {"rows": [FMEDA_ROW]}),
+        forged("campaign", {"a": 1}),
+        forged("campaign", {**CAMPAIGN, "rates": [{"rate": 0}]}),
+        forged("exposure", ({"a": 1},)),
+        forged("curves", {"busy": [1]}),
+        forged("curves", {"roofline": {"points": []}}),
+        forged("info", {}),  # a trace without a clock
+        forged("info", {"clock_hz": 1000, "notes": "text"}),
+        forged("metrics", {"latency.cycles": Metric("x", "cycles", "sim")}),
+        forged("metrics", {"latency.cycles": Metric(None, "cycles", "sim")}),
+        forged("metrics", {"sdc.p": Metric(0.1, "1", "campaign", "y")}),
+        forged("metrics", {"sdc.p": Metric(10**400, "1", "campaign")}),
+        forged("metrics", {"sdc.p": Metric(0.1, 5, "campaign")}),
+        record(config="{"),
+        record(config="5"),
+        record(sha256=5),
+        record(provenance={"a": 1}),
+        *(
+            record(verdicts=(replace(VERDICT, **{key: value}),))
+            for key, value in (
+                ("limit", "x"), ("limit", None), ("value", "y"), ("location", 5), ("name", None),
+                ("relation", "?"), ("relation", "in"), ("applicable", 1), ("limit_high", 3),
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_a_right_hash_over_wrong_types_is_refused(tmp_path, wrong):
+    folder = save(wrong, tmp_path / "run")
+    with pytest.raises(AccelsimError, match="R512"):
+        load(folder)
+
+
+def test_a_record_without_its_base_is_refused(tmp_path):
+    folder = save(record(variants={"zero": VariantRecord(metrics={})}), tmp_path / "run")
+    with pytest.raises(AccelsimError, match="R512"):
+        load(folder)
+
+
+def test_a_database_beyond_its_bound_is_not_opened(tmp_path, monkeypatch):
+    folder = save(record(), tmp_path / "run")
+    monkeypatch.setattr(accelsim.database, "MAX_DATABASE_BYTES", 100)
+    with pytest.raises(AccelsimError, match="larger than"):
+        load(folder)

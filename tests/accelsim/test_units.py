@@ -30,6 +30,8 @@ from accelsim.errors import AccelsimError, Location
         ("28 nm", units.LENGTH, 28),
         ("90 %", units.SHARE, Fraction(9, 10)),
         ("1e-3 s", units.TIME, Fraction(1, 1000)),
+        ("1e+003 s", units.TIME, 1000),
+        ("2e120 Hz", units.FREQUENCY, 2 * 10**120),
     ],
 )
 def test_known_quantities(text: object, dimension: units.Dimension, expected: Fraction) -> None:
@@ -48,7 +50,14 @@ def test_known_quantities(text: object, dimension: units.Dimension, expected: Fr
         (float("nan"), "is not a size"),
         ("1" * 100, "is not a size"),
         ("0.3 B", "not a whole number"),
-        ("1e999 B", "unknown unit"),
+        ("1e999 B", "'1e999 B' is out of range"),
+        ("1e300", "is out of range"),
+        ("1e-999999999 B", "is out of range"),
+        ("9" * 50 + "e299", "is out of range"),
+        ("1e99999 parsecs", "unknown unit 'parsecs'"),
+        (1e306, "1e+306 is out of range"),
+        (10**301, "out of range"),
+        (5e-324, "not a whole number"),
     ],
 )
 def test_bad_sizes(value: object, part: str) -> None:
@@ -59,6 +68,11 @@ def test_bad_sizes(value: object, part: str) -> None:
     assert part in mistake.message
     assert "128 KiB" in mistake.hint
     assert str(mistake.location) == "x.yaml:3:4"
+
+
+def test_a_number_too_long_to_print_is_refused() -> None:
+    with pytest.raises(AccelsimError, match="out of range"):
+        units.parse_bytes(10**5000)
 
 
 def test_ambiguous_prefix_is_refused() -> None:

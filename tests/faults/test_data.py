@@ -85,6 +85,12 @@ def test_bad_arrays(tmp_path: Path, change: dict[str, Any], code: str) -> None:
         {"mean": ()},
         {"std": (1.0, 0.0, 1.0)},
         {"std": (float("inf"),)},
+        {"mean": (1e38,)},
+        {"mean": (float("nan"),)},
+        {"std": (1e308,)},
+        {"std": (1e-45,)},
+        {"divide_by": 1e-45},
+        {"divide_by": 1e300},
         {"limit": 0},
     ],
 )
@@ -92,6 +98,7 @@ def test_bad_arguments(tmp_path: Path, arguments: dict[str, Any]) -> None:
     with pytest.raises(AccelsimError) as error:
         load_data(write(tmp_path / "e.npz", **good()), **arguments)
     assert codes(error) == ["D207"]
+    assert error.value.mistakes[0].message.startswith(next(iter(arguments)))
 
 
 def test_all_mistakes_at_once(tmp_path: Path) -> None:
@@ -136,7 +143,7 @@ def test_sizes_are_bounded_before_reading(tmp_path: Path, monkeypatch: pytest.Mo
                  labels=np.zeros(64, int))  # fmt: skip
     assert file.stat().st_size < 10_000
     monkeypatch.setattr(data_module, "MAX_BYTES", 500_000)
-    monkeypatch.setattr(np, "load", None)  # must not be reached
+    monkeypatch.setattr(np.lib.format, "read_array", None)  # must not be reached
     with pytest.raises(AccelsimError) as error:
         load_data(file)
     assert set(codes(error)) == {"D206"}
@@ -152,4 +159,70 @@ def test_a_header_that_lies_about_its_size_is_refused(tmp_path: Path) -> None:
         archive.writestr("images.npy", buffer.getvalue() + b"123")
     with pytest.raises(AccelsimError) as error:
         load_data(file)
+    assert codes(error) == ["D202"]
+
+
+def npy(array: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def archive(path: Path, *members: tuple[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in members:
+            file.writestr(name, content)
+    return path
+
+
+SHADOWS = {
+    "plain bytes": ("images", b"hello"),
+    "another array": ("images", npy(np.zeros((2, 1, 2, 2), np.uint8))),
+    "labels": ("labels", npy(np.zeros(4, int))),
+}
+
+
+@pytest.mark.parametrize("shadow", SHADOWS)
+def test_a_member_that_numpy_would_prefer_is_refused(tmp_path: Path, shadow: str) -> None:
+    whole = good()
+    members = [(f"{name}.npy", npy(array)) for name, array in whole.items()]
+    file = archive(tmp_path / "e.npz", *members, SHADOWS[shadow])
+    with pytest.raises(AccelsimError) as error:
+        load_data(file)
+    assert codes(error) == ["D202"]
+    assert "is there twice" in error.value.mistakes[0].message
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_array_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    members = [(f"{name}.npy", npy(array)) for name, array in good().items()]
+    file = archive(tmp_path / "e.npz", *members, ("images.npy", npy(np.zeros((4, 3, 8, 8)))))
+    with pytest.raises(AccelsimError) as error:
+        load_data(file)
+    assert codes(error) == ["D202"]
+
+
+def test_a_negative_dimension_is_refused(tmp_path: Path) -> None:
+    header = "{'descr': '|u1', 'fortran_order': False, 'shape': (-2, -2, 1, 4)}\n"
+    images = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + b"0" * 16
+    file = archive(tmp_path / "e.npz", ("images.npy", images), ("labels.npy", npy(np.arange(4))))
+    with pytest.raises(AccelsimError) as error:
+        load_data(file)
+    assert codes(error) == ["D202"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_values_beyond_float32_and_int64_are_told_apart_from_the_constants(tmp_path: Path) -> None:
+    whole = good()
+    whole["images"] = whole["images"] * 1e300
+    whole["labels"] = whole["labels"] + np.uint64(2**63)
+    with pytest.raises(AccelsimError) as error:
+        load_data(write(tmp_path / "e.npz", **whole))
+    assert codes(error) == ["D208", "D208"]
+    assert "label 9223372036854775811 is too large" in error.value.mistakes[1].message
+
+
+def test_a_path_that_is_too_long(tmp_path: Path) -> None:
+    with pytest.raises(AccelsimError) as error:
+        load_data(tmp_path / ("a" * 5000))
     assert codes(error) == ["D202"]

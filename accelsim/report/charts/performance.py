@@ -12,7 +12,7 @@ Row = Mapping[str, Any]
 FEW = 40
 """Up to so many layers the axis names them; beyond, it counts steps."""
 
-ENERGY_KEYS = ("dram", "scratchpad", "accumulators", "array", "vector")
+ENERGY_KEYS = ("dram", "scratchpad", "accumulators", "array", "vector", "static")
 """Per-layer energy columns are ``energy_<key>_j``."""
 
 
@@ -168,7 +168,7 @@ def layer_energy(prefix: str, rows: Sequence[Row]) -> Chart:
             yaxis=axis("µJ", rangemode="tozero"),
         ),
     }
-    caption = "Dynamic energy of each layer by where it is spent; leakage is not per layer."
+    caption = "Energy of each layer by where it is spent; leakage goes by the cycles of the layer."
     return Chart(f"{prefix}-layer-energy", "Energy per layer", figure, 400, caption)
 
 

@@ -173,7 +173,8 @@ def _layer_table(rows: Sequence[Row]) -> Table:
         ("#Span", "first to last task, prefetching included"),
         ("Bound by", "the resource that the layer keeps busy longest"),
         ("#Utilisation", "MACs / (span x processing elements)"),
-        "#MACs", "#DRAM in", "#DRAM out", ("#Energy", "dynamic, all components"),
+        "#MACs", "#DRAM in", "#DRAM out",
+        ("#Energy", "all components; leakage by the cycles of the layer"),
     )  # fmt: skip
     return Table(
         "Operators in order of execution", head, tuple(_layer_row(row) for row in rows), open=True

@@ -81,7 +81,7 @@ def headline(verdicts: Sequence[Verdict]) -> tuple[str, str]:
 
 
 def _card(v: Verdict) -> Card:
-    unit = unit_of(v.metric, v.unit)
+    unit = unit_of(v.metric, v.unit) if v.quantity == v.metric else v.unit  # a ratio is no share
     limit = (
         f"{number(v.limit, unit, 6)} to {number(v.limit_high, unit, 6)}"
         if v.relation == "in"
@@ -109,7 +109,10 @@ def key_figures(variant: VariantRecord) -> Section | None:
     found = [tile for tile in (make(metrics) for make in _TILES) if tile is not None]
     blocks: list[Block] = [Tiles(tuple(found))] if found else []
     blocks += [_design(variant.info), metric_table(metrics)]
+    batch = variant.info.get("batch") or 1
     lead = "Of the base run, for one inference."
+    if batch > 1:
+        lead = f"Of the base run. Latency and energy are those of a whole batch of {batch}."
     return Section("sec-figures", "Key figures", "Key figures", lead, tuple(blocks))
 
 
@@ -173,7 +176,7 @@ def _shown(metrics: Mapping[str, Metric], name: str, digits: int = 4) -> str:
 def _latency(m: Mapping[str, Metric]) -> Tile | None:
     if "latency.seconds" not in m:
         return None
-    sub = f"{_shown(m, 'latency.cycles')}" if "latency.cycles" in m else ""
+    sub = _shown(m, "latency.cycles") if "latency.cycles" in m else ""
     return Tile("Latency", _shown(m, "latency.seconds"), sub)
 
 
@@ -214,6 +217,11 @@ def _traffic(m: Mapping[str, Metric]) -> Tile | None:
     sub = ""
     if "dram.read_bytes" in m and "dram.write_bytes" in m:
         sub = f"{_shown(m, 'dram.read_bytes')} read, {_shown(m, 'dram.write_bytes')} written"
+    if "plan.excess_bytes" in m:
+        excess = int(m["plan.excess_bytes"].value)
+        least = int(m["plan.traffic_bytes"].value) - excess
+        words = f"{number(excess, 'B')} beyond the compulsory {number(least, 'B')}"
+        sub = f"{sub}; {words}" if sub else words
     return Tile("DRAM traffic", _shown(m, "plan.traffic_bytes"), sub)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from accelsim.metrics import KNOWN
+from accelsim.metrics import KNOWN, Metrics
 from accelsim.report.page.blocks import Section, Table, columns, num, word
 from accelsim.report.page.wording import metric_value
 
@@ -24,9 +24,23 @@ def everyone(record: RunRecord) -> Iterator[tuple[str, VariantRecord]]:
 
 def variant_section(record: RunRecord) -> Section | None:
     """The metrics of all variants side by side; None when there is only the base run."""
-    tables = {name: variant.metrics for name, variant in everyone(record)}
-    if len(tables) < 2:
+    simulated = {n: v.metrics for n, v in everyone(record) if "latency.cycles" in v.metrics}
+    others = {n: v.metrics for n, v in everyone(record) if n not in simulated and v.metrics}
+    titled = (("simulated variants", simulated), ("variants that only inject faults", others))
+    tables = tuple(_table(f"Metrics of the {title}", found) for title, found in titled if found)
+    if len(record.variants) < 2 or not tables:
         return None
+    return Section(
+        "sec-variants",
+        "Variants",
+        "Variants side by side",
+        "The base run and every variant of the configuration.",
+        tables,
+    )
+
+
+def _table(title: str, tables: Mapping[str, Metrics]) -> Table:
+    """A column per variant, a row per metric that any of them has."""
     rank = {name: i for i, name in enumerate(KNOWN)}
     metrics = sorted(
         {metric for table in tables.values() for metric in table},
@@ -45,11 +59,6 @@ def variant_section(record: RunRecord) -> Section | None:
         for metric in metrics
     )
     head = columns("Metric", *(f"#{name}" for name in tables))
-    caption = "A dash: the variant does not produce the metric, e.g. one that only injects faults."
-    return Section(
-        "sec-variants",
-        "Variants",
-        "Variants side by side",
-        "The base run and every variant of the configuration.",
-        (Table("Metrics of all variants", head, rows, caption, open=True),),
-    )
+    gaps = any(metric not in table for table in tables.values() for metric in metrics)
+    caption = "A dash: the variant does not produce the metric." if gaps else ""
+    return Table(title, head, rows, caption, open=True)

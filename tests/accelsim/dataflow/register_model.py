@@ -13,16 +13,26 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
+Ports = list[tuple[str, int, int, int]]
+"""What the edge ports carried: (``a``, ``b`` or ``out``, tile, row, column of that matrix)."""
+
 
 def run_os(
-    a: list[Ints], b: list[Ints], period: int, overlap: str, registered: bool = False
+    a: list[Ints],
+    b: list[Ints],
+    period: int,
+    overlap: str,
+    registered: bool = False,
+    ports: Ports | None = None,
 ) -> tuple[list[Ints], int]:
     """Output stationary, a drain register per PE. ``a[t]`` is R x K, ``b[t]`` is K x C.
 
     ``overlap``: ``full`` = row i of the drain shifts i times, ``column`` = all rows shift together
     R - 1 times. Returns the products as read from the bottom ports and the cycles, counted from
-    the first operand on a port to the last result on a port, inclusively.
+    the first operand on a port to the last result on a port, inclusively. ``ports`` collects what
+    passes the edges.
     """
+    log: Ports = [] if ports is None else ports
     tiles, (rows, k), cols, late = len(a), a[0].shape, b[0].shape[1], int(registered)
     a_reg, b_reg, acc, drain = (np.zeros((rows, cols), np.int64) for _ in range(4))
     out = [np.zeros((rows, cols), np.int64) for _ in range(tiles)]
@@ -34,6 +44,7 @@ def run_os(
             for column in np.flatnonzero((first <= cycle) & (cycle < first + rows)):
                 row = rows - 1 - (cycle - int(first[column]))
                 out[tile][row, column] = drain[rows - 1, column]
+                log.append(("out", tile, row, int(column)))
                 seen = cycle
         a_in = np.concatenate([np.zeros((rows, 1), np.int64), a_reg[:, :-1]], axis=1)
         b_in = np.concatenate([np.zeros((1, cols), np.int64), b_reg[:-1]], axis=0)
@@ -42,9 +53,11 @@ def run_os(
             for row in range(rows):
                 if 0 <= step - row < k:
                     a_in[row, 0] = a[tile][row, step - row]
+                    log.append(("a", tile, row, step - row))
             for column in range(cols):
                 if 0 <= step - column < k:
                     b_in[0, column] = b[tile][step - column, column]
+                    log.append(("b", tile, step - column, column))
         x, y = (a_reg, b_reg) if registered else (a_in, b_in)
         slot = cycle - late - skew  # time as PE (i, j) sees it
         starts = (slot % period == 0) & (slot >= 0) & (slot // period < tiles)
@@ -65,13 +78,20 @@ def run_os(
 
 
 def run_ws(
-    a: list[Ints], w: list[Ints], period: int, overlap: str, registered: bool = False
+    a: list[Ints],
+    w: list[Ints],
+    period: int,
+    overlap: str,
+    registered: bool = False,
+    ports: Ports | None = None,
 ) -> tuple[list[Ints], int]:
     """Weight stationary. ``a[t]`` is M x R, ``w[t]`` is R x C.
 
     ``overlap``: ``preload`` = one weight register, loaded row by row; ``full`` = shadow register,
     row i shifts only while its weights come by; ``column`` = shadow, all rows shift together.
+    ``ports`` collects what passes the edges.
     """
+    log: Ports = [] if ports is None else ports
     tiles, (m, rows), cols, late = len(a), a[0].shape, w[0].shape[1], int(registered)
     a_reg, psum, weight, shadow = (np.zeros((rows, cols), np.int64) for _ in range(4))
     out = [np.zeros((m, cols), np.int64) for _ in range(tiles)]
@@ -83,6 +103,7 @@ def run_ws(
             pixel = cycle - tile * period - late - 2 * rows - np.arange(cols)
             for column in np.flatnonzero((pixel >= 0) & (pixel < m)):
                 out[tile][pixel[column], column] = psum[rows - 1, column]
+                log.append(("out", tile, int(pixel[column]), int(column)))
                 seen = cycle
         a_in = np.concatenate([np.zeros((rows, 1), np.int64), a_reg[:, :-1]], axis=1)
         chain = weight if overlap == "preload" else shadow
@@ -94,9 +115,11 @@ def run_ws(
             for row in range(rows):
                 if 0 <= cycle - start - rows - row < m:
                     a_in[row, 0] = a[tile][cycle - start - rows - row, row]
+                    log.append(("a", tile, cycle - start - rows - row, row))
             port = cycle - start - np.arange(cols)
             for column in np.flatnonzero((port >= 0) & (port < rows)):
                 w_in[0, column] = w[tile][rows - 1 - port[column], column]
+                log.append(("b", tile, int(rows - 1 - port[column]), int(column)))
             first = 0 if overlap == "column" else row_of
             shifts |= (cycle - start - col_of >= first) & (cycle - start - col_of < rows)
             swaps |= cycle - start - rows == row_of + col_of

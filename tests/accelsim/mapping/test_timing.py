@@ -70,9 +70,10 @@ def test_slow_element_operations_count_in_bounds_and_prefetch_hiding():
 def test_pipeline_estimates_by_hand():
     """Four tiles of 100 cycles; loads of 64 B (10 cycles) and stores of 128 B (20), 66 fixed."""
     flow = Flow(loads=4, read=256, stores=4, written=512, first=76, last=86)
-    assert Timing(edge_npu()).pipelined(flow, compute=400, tiles=4) == 76 + 400 + 86 + (
-        (76 + (304 + 344 - 76 - 86 + 100) + 86) - (76 + 400 + 86)
-    ) // 4
+    assert (
+        Timing(edge_npu()).pipelined(flow, compute=400, tiles=4)
+        == 76 + 400 + 86 + ((76 + (304 + 344 - 76 - 86 + 100) + 86) - (76 + 400 + 86)) // 4
+    )
     single = Timing(edge_npu(dma=Dma(1, 16))).pipelined(flow, compute=400, tiles=4)
     assert single == 76 + (4 * 76 + 4 * 86 - 76 - 86 + 100) + 86
     free = edge_npu(dram=Dram("LPDDR4", 3_200_000_000_000, 0), dma=Dma(2, 0))

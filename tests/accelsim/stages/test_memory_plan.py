@@ -82,9 +82,7 @@ def test_equal_costs_are_told_apart_by_cycles(objective, monkeypatch):
     plans = []
     for solvers in (("cpsat",), ()):
         monkeypatch.setattr(memory, "RANKED_SOLVERS", solvers)
-        plans.append(
-            plan_memory(workload, machine, objective=objective, schedule=_schedule())
-        )
+        plans.append(plan_memory(workload, machine, objective=objective, schedule=_schedule()))
     ranked, plain = plans
     assert ranked.cost == plain.cost
     assert ranked.proved
