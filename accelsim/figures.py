@@ -182,20 +182,21 @@ def plan_table(done: Simulated) -> dict[str, Any]:
 def roofline(done: Simulated) -> dict[str, Any]:
     """Array operators as points (MACs per DRAM byte, MACs per cycle) under the machine's roof."""
     acc = done.accelerator
+    peak = acc.array.rows * acc.array.cols
     points = []
-    for row in layer_rows(done.trace, pes=acc.array.rows * acc.array.cols):
+    for row in layer_rows(done.trace, pes=peak):
         moved = row.dram_read_bytes + row.dram_write_bytes
         if row.macs and row.cycles:
             points.append(
                 {
                     "op": row.op,
                     "macs_per_byte": row.macs / moved if moved else None,
-                    "macs_per_cycle": row.macs / row.cycles,
+                    "macs_per_cycle": row.utilisation * peak,
                     "bound": row.bound,
                 }
             )
     return {
-        "peak_macs_per_cycle": acc.array.rows * acc.array.cols,
+        "peak_macs_per_cycle": peak,
         "dram_bytes_per_cycle": float(acc.dram_bytes_per_cycle),
         "points": points,
     }

@@ -30,7 +30,7 @@ from accelsim.plan import MemoryPlan
 from accelsim.progress import Progress, silent
 from accelsim.record import BASE, RunRecord, VariantRecord
 from accelsim.reference import References, check_references
-from accelsim.sim.check import check_placement, check_trace
+from accelsim.sim.check import TraceError, check_placement, check_trace
 from accelsim.sim.engine import simulate
 from accelsim.sim.exposure import exposures
 from accelsim.sim.rle import dump_trace
@@ -303,14 +303,24 @@ def execute(workload: Workload, accelerator: Accelerator, plan: MemoryPlan) -> T
     trace = simulate(lower(workload, accelerator, plan))
     array = accelerator.array
     check_trace(
-        trace, pes=array.rows * array.cols, dram_bytes_per_cycle=accelerator.dram_bytes_per_cycle
+        trace,
+        pes=array.rows * array.cols,
+        dram_bytes_per_cycle=accelerator.dram_bytes_per_cycle,
+        lanes=accelerator.vector.lanes,
+        scratchpad_bytes_per_cycle=accelerator.scratchpad.width_bytes,
+        accumulator_bytes_per_cycle=accelerator.accumulator_port_bytes,
     )
     check_placement(trace, structure="scratchpad", capacity=accelerator.scratchpad.bytes)
     check_placement(trace, structure="accumulators", capacity=accelerator.accumulators.bytes)
     moved = sum(t.dram_read_bytes + t.dram_write_bytes for t in trace.graph.tasks)
-    assert moved == plan.traffic_bytes, f"simulated {moved} B, planned {plan.traffic_bytes} B"
     macs = sum(t.macs for t in trace.graph.tasks)
-    assert macs == workload.macs, f"simulated {macs} MACs of {workload.macs}"
+    wrong = []
+    if moved != plan.traffic_bytes:
+        wrong.append(f"simulated {moved} B to and from DRAM, planned {plan.traffic_bytes} B")
+    if macs != workload.macs:
+        wrong.append(f"simulated {macs} MACs of {workload.macs}")
+    if wrong:
+        raise TraceError(tuple(wrong))
     return trace
 
 

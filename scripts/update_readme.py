@@ -55,7 +55,7 @@ def render(document: dict[str, Any]) -> str:
         ("an upset changes an answer", f"{interval(m['sdc.p'])}, {value('sdc.faults')} upsets"),
         (
             "SPFM, LFM, PMHF",
-            f"{100 * m['asil.spfm']['lower']:.2f} %, {100 * m['asil.lfm']['lower']:.2f} %, "
+            f"{100 * m['asil.spfm']['lower']:.2f} %, {100 * value('asil.lfm'):.2f} %, "
             f"{m['asil.pmhf_fit']['upper']:.2f} FIT (confidence bounds, example base rates)",
         ),
     ]

@@ -82,7 +82,7 @@ def accelerator(part: AcceleratorPart) -> Accelerator:
         array=SystolicArray(**part.array.model_dump()),
         vector=VectorUnit(**part.vector.model_dump()),
         scratchpad=Scratchpad(pad.size, pad.alignment, pad.width),
-        accumulators=AccumulatorSram(part.accumulators.size),
+        accumulators=AccumulatorSram(part.accumulators.size, part.accumulators.width),
         dram=Dram(part.dram.kind, part.dram.bandwidth, part.dram.latency_cycles),
         dma=Dma(part.dma.channels, part.dma.setup_cycles),
         energy_table=part.energy.table,

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from accelsim.config.error_codes import ERROR_CODES
 from accelsim.config.fields import OneOf
 from accelsim.config.problems import model_inside
 from accelsim.config.schema import RunPart
@@ -26,25 +27,12 @@ EXIT_CODES: dict[str, str] = {
     "130": "interrupted",
 }
 
-ERROR_CODES: dict[str, str] = {
-    "C001": "unknown key",
-    "C002": "a key that is needed is missing",
-    "C003": "a value of the wrong type",
-    "C004": "a number (or a length) out of range",
-    "C005": "a name that does not exist: metric, dataflow, protection, table, ...",
-    "C006": "a quantity without sense: unknown unit, or a unit of another dimension",
-    "C007": "a file that does not exist or cannot be read",
-    "C008": "a config that includes itself",
-    "C009": "values that contradict each other",
-    "C010": "not valid YAML 1.2",
-    "C011": "a key or value given twice",
-    "C012": "too large, too deep, or aliases that expand without bound",
-    "C013": "a variant that does not exist or is malformed",
-    "C014": "a target on something that its run does not produce",
-    "C015": "the wrong kind of file, by its schema key",
-    "V601": "a target on a metric that the run did not produce",
-    "V602": "a metrics.json to compare with that cannot be used",
-}
+ALIASES: dict[str, str] = {
+    "spfm": "asil.spfm", "lfm": "asil.lfm", "pmhf": "asil.pmhf_fit", "sdc": "sdc.p",
+    "latency": "latency.seconds", "throughput": "throughput.inferences_per_s",
+    "energy": "energy.total_j", "area": "area.mm2",
+}  # fmt: skip
+"""What people call a metric, in small letters -> its name."""
 
 FAMILIES: dict[str, str] = {
     "A": "accelerator: arrays, tables, protections",
@@ -84,11 +72,12 @@ def explain(name: str) -> str:
 
 
 def _metric(word: str) -> Iterator[str]:
-    base, at, rate = word.partition("@")
+    said, at, rate = word.partition("@")
+    base = ALIASES.get(said.lower(), said)
     if base in KNOWN:
         unit, meaning = KNOWN[base]
         where = f" at the fault rate {rate} per bit" if at else ""
-        yield f"metric {word} [{unit or 'text'}]\n  {meaning}{where}"
+        yield f"metric {base}{at}{rate} [{unit or 'text'}]\n  {meaning}{where}"
 
 
 def _exit_code(word: str) -> Iterator[str]:
@@ -102,7 +91,7 @@ def _exit_code(word: str) -> Iterator[str]:
 
 def _error_code(word: str) -> Iterator[str]:
     family = FAMILIES.get(word[:1]) if re.fullmatch(r"[A-Z](\d{3})?", word) else None
-    if family is None:
+    if family is None or (len(word) > 1 and word not in ERROR_CODES):
         return
     known = {code: text for code, text in ERROR_CODES.items() if code.startswith(word)}
     lines = [f"  {code}  {text}" for code, text in known.items()]
@@ -124,11 +113,19 @@ def _protection(word: str) -> Iterator[str]:
             f"{found.corrected_transient:.4g} and {found.corrected_permanent:.4g} of these, the "
             "rest stops the system",
             *_prevention(found.rate_factor, found.periodic),
-            f"  costs {found.area_factor:.4g} x area, {found.energy_factor:.4g} x energy, "
-            f"{found.latency_cycles} cycles per task",
+            f"  costs {_area(found.area_factor, found.register_area_factor)}, "
+            f"{found.energy_factor:.4g} x energy, {found.latency_cycles} cycles per task",
             f"  source [{found.mark}]: {found.source}",
         ]
     )
+
+
+def _area(factor: float, registers: float) -> str:
+    """The whole structure's factor, and that of its flip-flops where these cost more."""
+    if registers == 1.0:
+        return f"{factor:.4g} x area"
+    whole = "" if factor == 1.0 else f", then {factor:.4g} x the area of the structure"
+    return f"{registers:.4g} x the area of its flip-flops{whole}"
 
 
 def _prevention(rate_factor: float, periodic: bool) -> Iterator[str]:
@@ -196,4 +193,4 @@ _FINDERS: tuple[Callable[[str], Iterator[str]], ...] = (
 def _everything() -> list[str]:
     from accelsim.arch.protection import PROTECTIONS
 
-    return [*KNOWN, *config_keys(), *EXIT_CODES, *PROTECTIONS, *ERROR_CODES]
+    return [*KNOWN, *ALIASES, *config_keys(), *EXIT_CODES, *PROTECTIONS, *ERROR_CODES]

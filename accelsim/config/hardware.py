@@ -119,15 +119,19 @@ class ScratchpadPart(Part):
     alignment: Annotated[
         Bytes, AfterValidator(_power_of_two), about("of every placed buffer", unit="B")
     ] = 16
-    width: Annotated[Bytes, about("bytes per access: what SRAM energy is counted in", unit="B")] = (
-        32
-    )
+    width: Annotated[
+        Bytes, about("of its port: bytes per cycle, and what SRAM energy is counted in", unit="B")
+    ] = 32
 
 
 class AccumulatorsPart(Part):
     """The SRAM for partial sums."""
 
     size: Annotated[Bytes, about("capacity; half of it is filled while the other drains", unit="B")]
+    width: Annotated[
+        Bytes | None,
+        about("of each of its two ports, per cycle; left out: one row of the array", unit="B"),
+    ] = None
 
 
 class DramPart(Part):

@@ -52,7 +52,8 @@ class Files:
         """The file as written; None (and a mistake) if it cannot be read or is one too many."""
         if path not in self._parsed:
             if len(self._parsed) >= MAX_FILES:
-                return self._full(f"the config leads to more than {MAX_FILES} files", location)
+                self._full(f"the config leads to more than {MAX_FILES} files", location)
+                return None
             try:
                 self._parsed[path] = read_file(path, location)
             except AccelsimError as error:

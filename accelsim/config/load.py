@@ -11,7 +11,7 @@ from dataclasses import replace
 from accelsim.config.convert import canonical_json, run_config
 from accelsim.config.fields import LARGEST
 from accelsim.config.include import Chain, Files, follow, include_parts, load_tree
-from accelsim.config.merge import as_node, expand, merge, without
+from accelsim.config.merge import as_node, expand, merge, misplaced, without
 from accelsim.config.problems import Problems, failed_keys, validate
 from accelsim.config.schema import RUN, RunPart
 from accelsim.config.semantics import Draft, check_run, needed_parts
@@ -56,7 +56,7 @@ def load_study(
     if root.broken:
         problems.raise_if_any()
     whole, single = _override_trees(overrides or {}, folder, files, chain)
-    _check_overridden_variants(root, single, problems)
+    single = _applicable(root, single, problems)
     root = merge(merge(root, whole), single)
     drafts = _drafts(root, without(single, _STUDY_KEYS), problems)
     name = _name(root, shown, problems)
@@ -97,14 +97,29 @@ def _override_trees(
     return Node(parts, here, folder), follow(single, files, chain)
 
 
-def _check_overridden_variants(root: Node, single: Node, problems: Problems) -> None:
-    """An override may change a variant but not invent one."""
+def _applicable(root: Node, single: Node, problems: Problems) -> Node:
+    """The single overrides less those that are mistakes: an override may change a variant but not
+    invent one, and nothing lies inside a value that is no mapping."""
+    for path, value, at in misplaced(root, single):
+        message = f"cannot set a key of '{path}': it is {str(value.plain)[:40]!r}, not a mapping"
+        problems.add("C003", message, f"it is given at {value.location}", at)
     known = root.entries["variants"].node.entries if "variants" in root.entries else {}
     given = single.entries.get("variants")
-    for name, entry in given.node.entries.items() if given else ():
+    if given is None or given.node.value is None:
+        return single
+    if not isinstance(given.node.value, Mapping):
+        _not_variants(given.node, problems)
+        return without(single, ("variants",))
+    for name, entry in given.node.entries.items():
         if name not in known:
             hint = suggest(name, list(known))
             problems.add("C013", f"unknown variant '{name}'", hint, entry.key)
+    return single
+
+
+def _not_variants(node: Node, problems: Problems) -> None:
+    hint = "variants: {name: {key: value}}"
+    problems.add("C003", "variants must be a mapping", hint, node.location)
 
 
 def _drafts(root: Node, single: Node, problems: Problems) -> dict[str, Draft]:
@@ -115,8 +130,7 @@ def _drafts(root: Node, single: Node, problems: Problems) -> dict[str, Draft]:
     if entry is None or entry.node.value is None:
         return drafts
     if not isinstance(entry.node.value, Mapping):
-        hint = "variants: {name: {key: value}}"
-        problems.add("C003", "variants must be a mapping", hint, entry.node.location)
+        _not_variants(entry.node, problems)
         return drafts
     if len(entry.node.value) > _MOST_VARIANTS:
         problems.add("C012", f"more than {_MOST_VARIANTS} variants", "", entry.key)

@@ -32,6 +32,22 @@ def merge(base: Node, over: Node) -> Node:
     return Node(entries, base.location, base.folder, base.whole, base.broken)
 
 
+def misplaced(base: Node, over: Node, path: str = "") -> Iterator[tuple[str, Node, Location]]:
+    """What :func:`merge` would lose: values of ``base`` that ``over`` has a mapping for.
+
+    Yields:
+        The dotted path, the value, and where the mapping was given.
+    """
+    for key, entry in over.entries.items():
+        old, inner = base.entries.get(key), f"{path}.{key}" if path else key
+        if old is None or entry.node.whole or not isinstance(entry.node.value, Mapping):
+            continue
+        if isinstance(old.node.value, str | int | float | tuple):
+            yield inner, old.node, entry.key
+        else:
+            yield from misplaced(old.node, entry.node, inner)
+
+
 def without(node: Node, keys: Sequence[str]) -> Node:
     """The mapping less some keys."""
     entries = {key: entry for key, entry in node.entries.items() if key not in keys}
@@ -65,15 +81,9 @@ def expand(node: Node, problems: Problems) -> Node:
             problems.add("C012", message, "no value lies that deep", entry.key)
             continue
         nested = put(path, entry, node.folder)
-        if not entry.node.whole:
-            for leaf, value in _leaves(nested):
-                other = given.add(leaf, entry.key, closed=not isinstance(value.value, Mapping))
-                if other is not None:
-                    name, where = other
-                    twice = f"'{leaf}' is given twice"
-                    message = twice if name == leaf else f"'{leaf}' and '{name}' are both given"
-                    problems.add("C011", message, f"first given at {where}; keep one", entry.key)
-        result = merge(result, nested)
+        fits = entry.node.whole or given.take(nested, entry.key, problems)
+        if fits or entry.node.value is not None:  # one mistake, not also all that a null takes out
+            result = merge(result, nested)
     return result
 
 
@@ -86,7 +96,19 @@ class _Given:
     inner: dict[str, tuple[str, Location]] = field(default_factory=dict)
     """Path of a mapping with something in it -> the first leaf inside."""
 
-    def add(self, leaf: str, where: Location, *, closed: bool) -> tuple[str, Location] | None:
+    def take(self, tree: Node, where: Location, problems: Problems) -> bool:
+        """Take in all leaves; False, and C011 for each that excludes another, if one does."""
+        before = len(problems)
+        for leaf, node in _leaves(tree):
+            other = self._add(leaf, where, closed=not isinstance(node.value, Mapping))
+            if other is not None:
+                name, first = other
+                twice = f"'{leaf}' is given twice"
+                message = twice if name == leaf else f"'{leaf}' and '{name}' are both given"
+                problems.add("C011", message, f"first given at {first}; keep one", where)
+        return len(problems) == before
+
+    def _add(self, leaf: str, where: Location, *, closed: bool) -> tuple[str, Location] | None:
         """Take in a leaf; what it excludes, if something: its path, and where it stands."""
         other = (leaf, self.leaves[leaf][0]) if leaf in self.leaves else None
         if closed and leaf in self.inner:

@@ -60,7 +60,7 @@ def _shown(record: RunRecord) -> RunRecord:
 
 NETWORK: Facts = (
     ("operators", lambda v: f"{v:,} operators"),
-    ("macs", lambda v: f"{v:,} MACs"),
+    ("macs", lambda v: f"{v:,} MACs per inference"),
     ("weight_bytes", lambda v: f"{size(v)} of weights"),
 )
 
@@ -71,6 +71,8 @@ def header(record: RunRecord) -> RenderableType:
     lines = grid()
     network = [str(info.get("network", ""))]
     network += [show(info[key]) for key, show in NETWORK if info.get(key) is not None]
+    if (info.get("batch") or 1) > 1:
+        network = [line.replace("per inference", f"per batch of {info['batch']}") for line in network]
     lines.add_row("network", Text(", ".join(network)))
     if info.get("accelerator"):
         machine = [str(info["accelerator"]), str(info.get("array") or "")]

@@ -63,3 +63,10 @@ def test_the_figures_are_those_of_the_committed_example() -> None:
 @pytest.mark.parametrize("path", sorted(ROOT.glob("configs/runs/*.yaml")), ids=lambda p: p.name)
 def test_every_shipped_config_is_valid(path: Path) -> None:
     assert load_study(path, {}, None).targets
+
+
+def test_the_python_block_runs_up_to_its_own_files(tmp_path: Path) -> None:
+    """Every line but the run itself and the last one, whose files are the reader's."""
+    (block,) = re.findall(r"## Python\n```python\n(.*?)```", README, re.S)
+    lines = [line for line in block.splitlines() if not line.startswith(("run", "faults.campaign"))]
+    exec("\n".join(lines), {})

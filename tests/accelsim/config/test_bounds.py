@@ -133,6 +133,8 @@ def test_a_dotted_key_has_an_end(study: Write, length: int) -> None:
     [mistake] = mistakes_of(study(), **{key: "1"})
     assert mistake.code == "C012"
     assert len(str(mistake)) < 300
+    if length > 300:
+        return  # more than a key of YAML may have
     path = study()
     path.write_text(path.read_text().replace("  os:\n", f"  long: {{{key}: 1}}\n  os:\n"))
     assert codes_of(path) == ["C012"]
@@ -176,7 +178,11 @@ def test_a_value_under_one_that_is_no_mapping_is_not_lost(study: Write) -> None:
     text = path.read_text()
     start, end = text.index("faults:\n"), text.index("safety:")
     path.write_text(text[:start] + "faults: 3\n" + text[end:])
-    assert "C003" in codes_of(path, faults__count="8")
+    [mistake] = mistakes_of(path, faults__count="8")
+    assert (mistake.code, str(mistake.location)) == ("C003", "--set faults.count")
+    assert "'faults': it is '3', not a mapping" in mistake.message
+    assert f"{path}:" in mistake.hint
+    assert set(codes_of(study(), faults__count__much="8")) == {"C003"}
 
 
 @pytest.mark.parametrize(
@@ -200,7 +206,9 @@ def test_constants_that_float32_cannot_use(study: Write, old: str, new: str) -> 
 
 def test_bounds_of_the_schema_are_those_of_the_parts() -> None:
     """The config cannot import them, so a test holds them together."""
-    largest = [getattr(m, "le", None) for f in Bytes.__metadata__ for m in getattr(f, "metadata", ())]
+    largest = [
+        getattr(m, "le", None) for f in Bytes.__metadata__ for m in getattr(f, "metadata", ())
+    ]
     assert validate.MAX_BYTES in largest
     assert (data.LARGEST, data.SMALLEST) == (LARGEST_PIXEL, 1 / LARGEST_PIXEL)
 

@@ -39,6 +39,26 @@ def test_explanations_say_what_one_needs() -> None:
     assert "[s]" in explain("safety.fault_tolerant_time_interval")
 
 
+def test_what_does_not_exist_is_not_explained() -> None:
+    for name in ("E999", "C999", "X001", "Z"):
+        with pytest.raises(AccelsimError, match="U006"):
+            explain(name)
+    assert "U007  an output" in explain("U007")
+    assert "U007" not in explain("U003")
+
+
+def test_people_say_it_shorter() -> None:
+    assert explain("SPFM").startswith("metric asil.spfm [1]")
+    assert explain("PMHF").startswith("metric asil.pmhf_fit [FIT]")
+    assert explain("lfm").startswith("metric asil.lfm")
+
+
+def test_the_area_of_hardened_is_that_of_its_flip_flops() -> None:
+    assert "costs 2 x the area of its flip-flops, 1.2 x energy" in explain("hardened")
+    assert "costs 1.125 x area" in explain("secded")
+    assert "2 x the area of its flip-flops, then 1.05 x" in explain("hardened+self_test")
+
+
 @pytest.mark.parametrize(
     ("name", "hint"),
     [("latency.cycle", "latency.cycles"), ("secdad", "secded"), ("zzzzzz", "a metric"), ("", "a")],
@@ -58,8 +78,9 @@ def test_codes_in_the_sources_are_listed() -> None:
     """The table of codes and the code agree."""
     import re
 
-    sources = [*(ROOT / "accelsim" / "config").glob("*.py"), ROOT / "accelsim" / "verdict.py"]
-    used = {c for f in sources for c in re.findall(r'"([CV]\d{3})"', f.read_text("utf-8"))}
+    sources = [f for p in ("accelsim", "ilp", "faults") for f in (ROOT / p).rglob("*.py")]
+    sources = [file for file in sources if file.name != "error_codes.py"]
+    used = {c for f in sources for c in re.findall(r'"([A-Z]\d{3})"', f.read_text("utf-8"))}
     assert used == set(ERROR_CODES)
 
 
