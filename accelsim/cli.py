@@ -7,6 +7,7 @@ Heavy imports happen inside the commands, so that ``--help`` stays instant.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -16,13 +17,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from accelsim.errors import AccelsimError, Location, Mistake
+from accelsim.errors import AccelsimError, Mistake
 from accelsim.printable import printable, printable_lines
 
 if TYPE_CHECKING:
     from accelsim.pipeline import Run
 
 INTERRUPTED = 130
+UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE, errno.EFBIG)
+"""What a write to stdout may end with. All other writes report their own failures."""
 GRAVITY = (0, 1, 3, 2, 4)
 """Exit codes from the mildest to the gravest."""
 
@@ -291,8 +294,8 @@ def guarded(body: Callable[[], None]) -> int:
             sys.stderr.write("accelsim: interrupted; no run folder was written\n")
         return stop.code if isinstance(stop.code, int) else 0
     except Exception as bug:  # the last resort: our own bug, reported as such
-        if isinstance(bug, OSError) and (code := _flushed()) is not None:  # stdout failed
-            return code
+        if isinstance(bug, OSError) and bug.filename is None and bug.errno in UNWRITTEN:
+            return _unwritten(bug)
         import traceback
 
         sys.stderr.write(printable("".join(traceback.format_exception(bug)), keep="\n"))
@@ -304,28 +307,26 @@ def guarded(body: Callable[[], None]) -> int:
     return 0
 
 
-def _flushed() -> int | None:
-    """Write out stdout; the exit code when that fails, else None. A reader that has seen enough
-    (``| head``) is no failure, and leaves the code as it is; a full disk is reported."""
+def _flushed() -> int:
+    """Write out stdout; the exit code where that fails, else 0."""
     try:
         sys.stdout.flush()
-        return None
     except OSError as error:
-        with open(os.devnull, "wb") as nothing:  # nothing more is tried when Python ends
-            os.dup2(nothing.fileno(), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            return 0
-        _complain(
-            AccelsimError(
-                Mistake(
-                    "U003",
-                    f"cannot write: {error.strerror}",
-                    "redirect the output to another place; a run folder that was asked for is made",
-                    Location("standard output"),
-                )
-            )
-        )
-        return 2
+        return _unwritten(error)
+    return 0
+
+
+def _unwritten(error: OSError) -> int:
+    """The exit code when stdout takes no more. A reader that has seen enough (``| head``) is no
+    failure; a full disk is reported."""
+    with open(os.devnull, "wb") as nothing:  # nothing more is tried when Python ends
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return 0
+    hint = "redirect the output to another place; a run folder that was asked for is written"
+    message = f"cannot write the output: {error.strerror}"
+    _complain(AccelsimError(Mistake("U003", message, hint)))
+    return 2
 
 
 def main() -> None:

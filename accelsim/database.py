@@ -186,10 +186,7 @@ def _record(folder: Path, header: Row) -> RunRecord:
     by_variant |= {name: item["metrics"] for name, item in metrics["variants"].items()}
     if sorted(by_variant) != sorted(names):
         raise ValueError("metrics.json and run.json name different variants")
-    variants = {
-        name: _variant(folder / variant_folder(name), by_variant[name])
-        for name in names
-    }
+    variants = {name: _variant(folder / variant_folder(name), by_variant[name]) for name in names}
     verdicts = _json(folder / "verdicts.json")
     return RunRecord(
         name=header["name"],

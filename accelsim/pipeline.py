@@ -114,14 +114,13 @@ def run(
 
 
 def check_early(study: Study) -> References:
-    """Refuse what no amount of work can save, all at once: a reference that targets cannot be
-    compared with, a campaign that its data or network cannot carry. Returns the references.
+    """Refuse what no amount of work can save, all at once: networks that cannot be simulated,
+    campaigns that their data or network cannot carry, references that nothing can be compared with.
+    Returns the references.
 
     Raises:
-        AccelsimError: V601, V602 and those of :func:`faults.check_campaign`.
+        AccelsimError: V601, V602, and those of the network reader and of the fault campaign.
     """
-    from accelsim.stages.campaign import check_campaign
-
     mistakes: list[Mistake] = []
     references: References = {}
     try:
@@ -130,17 +129,29 @@ def check_early(study: Study) -> References:
         mistakes += error.mistakes
     seen: list[object] = []
     for variant in (study.base, *study.variants.values()):
-        planned = (variant.workload.model, variant.data, variant.faults)
-        if variant.data is None or variant.faults is None or planned in seen:
+        read = (variant.workload, variant.data, variant.faults, variant.simulate)
+        machine = variant.accelerator.array if variant.accelerator else None
+        if (*read, machine) in seen:
             continue
-        seen.append(planned)
+        seen.append((*read, machine))
         try:
-            check_campaign(variant.workload.model, variant.data, variant.faults)
+            _check_inputs(variant)
         except AccelsimError as error:
             mistakes += [m for m in error.mistakes if m not in mistakes]
     if mistakes:
         raise AccelsimError(mistakes)
     return references
+
+
+def _check_inputs(config: RunConfig) -> None:
+    """The network and data of a variant can be used. Raises AccelsimError."""
+    from accelsim.stages.campaign import check_campaign, check_data
+
+    read_workload(config)
+    if config.data is not None and config.faults is not None:
+        check_campaign(config.workload.model, config.data, config.faults)
+    elif config.data is not None:
+        check_data(config.data)
 
 
 def require_own_packages() -> None:
@@ -182,23 +193,9 @@ def assemble(
 
 
 def validate(config: str | Path, overrides: Mapping[str, object] | None = None) -> Study:
-    """Read a config, its networks and its data, without running anything."""
-    from accelsim.stages.campaign import check_campaign, check_data
-
+    """Read a config, and all that it names, without running anything: what a run would refuse
+    before its work is refused here."""
     study = load_study(config, overrides or {}, None)
-    seen: set[object] = set()
-    for variant in (study.base, *study.variants.values()):
-        machine = variant.accelerator if variant.simulate else None
-        if (variant.workload, variant.simulate, repr(machine)) not in seen:
-            seen.add((variant.workload, variant.simulate, repr(machine)))
-            read_workload(variant)
-        injected = (variant.workload.model, variant.data, variant.faults)
-        if variant.data is not None and injected not in seen:
-            seen.add(injected)
-            if variant.faults is not None:
-                check_campaign(variant.workload.model, variant.data, variant.faults)
-            else:
-                check_data(variant.data)
     check_early(study)
     return study
 
@@ -369,7 +366,7 @@ def describe_machine(config: RunConfig, done: Simulated) -> dict[str, Any]:
                 else []
             ),
             f"{idle} of {acc.scratchpad.bytes} scratchpad bytes are never allocated: they are not "
-            "safety-related and count in no failure rate"
+            "safety-related and count in no failure rate",
         ],
     }
 

@@ -86,9 +86,7 @@ def _metric(name: str, metric: Metric, at: str) -> Iterator[str]:
     words = family not in KNOWN or not KNOWN[family][0]
     if isinstance(metric.value, str) and words:
         return
-    nothing = metric.value is None or (
-        isinstance(metric.value, float) and math.isnan(metric.value)
-    )
+    nothing = metric.value is None or (isinstance(metric.value, float) and math.isnan(metric.value))
     if nothing and (family not in KNOWN or family.startswith(ESTIMATED)):
         return
     check = whole if family in KNOWN and KNOWN[family][0] in ("cycles", "B") else number

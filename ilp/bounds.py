@@ -38,7 +38,8 @@ def default_peak(facts: Facts) -> int:
 
 def cost_bound(facts: Facts) -> int:
     """A proved lower bound of the objective: cheapest modes, first loads of charged inputs that
-    some reader cannot stream, stores of owed outputs that no mode streams, and what one step forces out."""
+    some reader cannot stream, stores of owed outputs that no mode streams, and what one step
+    forces out."""
     modes = sum(min(choice.cost for choice in choices) for choices in facts.choices)
     absent = (_absence_cost(facts, op) for op in range(facts.steps))
     first = sum(facts.load_cost[k] for k in facts.tensors if _must_load(facts, k))

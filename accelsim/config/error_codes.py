@@ -98,6 +98,7 @@ ERROR_CODES: dict[str, str] = {
     "W104": "external data of a network that cannot be used",
     "W105": "element types or sizes that are not supported",
     "W106": "a network that is not valid",
+    "W107": "a network beyond the limits of size",
     "W110": "a network whose number formats the array cannot compute",
     "W190": "a workload that contradicts itself",
 }

@@ -72,7 +72,8 @@ def header(record: RunRecord) -> RenderableType:
     network = [str(info.get("network", ""))]
     network += [show(info[key]) for key, show in NETWORK if info.get(key) is not None]
     if (info.get("batch") or 1) > 1:
-        network = [line.replace("per inference", f"per batch of {info['batch']}") for line in network]
+        words = f"per batch of {info['batch']}"
+        network = [line.replace("per inference", words) for line in network]
     lines.add_row("network", Text(", ".join(network)))
     if info.get("accelerator"):
         machine = [str(info["accelerator"]), str(info.get("array") or "")]

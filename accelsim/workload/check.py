@@ -88,6 +88,8 @@ def _check_names(workload: Workload) -> Iterator[str]:
         used.update(dict.fromkeys((*op.inputs, op.output, *constants)))
         if len(set(op.inputs)) != len(op.inputs):
             yield f"operator '{op.name}' lists an input twice"
+        if op.gemm is None and op.weight is not None and op.weight == op.bias:
+            yield f"operator '{op.name}' lists '{op.weight}' as weight and as bias"
     for name in used:
         if name not in workload.tensors:
             yield f"tensor '{name}' is used but not declared"

@@ -7,6 +7,7 @@ enough for the search of one operator's tilings, which looks at every output row
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from accelsim.workload.graph import Gemm, Window
@@ -14,8 +15,11 @@ from accelsim.workload.graph import Gemm, Window
 MAX_ELEMENTS = 2**28
 """Elements of a tensor."""
 
+MAX_RANK = 64
+"""Dimensions of a tensor."""
+
 MAX_EXTENT = 2**20
-"""Rows, columns and depth of a product, channels and groups included."""
+"""Rows, depth and columns of a product, those of all groups included."""
 
 MAX_ROWS = 2**16
 """Output rows of a window operator, over all images of the batch."""
@@ -24,7 +28,7 @@ MAX_COLUMNS = 2**18
 """Output columns of a window operator (samples of a 1-D signal)."""
 
 MAX_STEP = 2**16
-"""Strides and dilations."""
+"""Strides, dilations and pads."""
 
 MAX_NODES = 2**14
 """Nodes of the file that an output depends on."""
@@ -33,7 +37,7 @@ MAX_OPERATORS = 2**12
 """Operators after folding and fusing."""
 
 MAX_OPERANDS = 2**7
-"""Inputs of one operator that are tensors (more than any densely connected network concatenates)."""
+"""Computed inputs of one operator (densely connected networks concatenate some fifty)."""
 
 MAX_ENDS = 2**10
 """Graph inputs, and graph outputs."""
@@ -43,10 +47,9 @@ REMEDY = "lower the batch or the image size, or split the network"
 
 def shape_excess(shape: Sequence[int]) -> str | None:
     """Why a shape is too large, None if it is not."""
-    elements = 1
-    for size in shape:
-        elements *= size
-    if elements <= MAX_ELEMENTS:
+    if len(shape) > MAX_RANK:
+        return f"{len(shape)} dimensions; the limit is {MAX_RANK}"
+    if math.prod(shape) <= MAX_ELEMENTS:
         return None
     return f"shape {list(shape)} has more than {MAX_ELEMENTS} elements"
 
@@ -58,21 +61,15 @@ def window_excess(window: Window) -> Iterator[str]:
         yield f"{rows} output rows over {window.batch} images; the limit is {MAX_ROWS}"
     if window.out_width > MAX_COLUMNS:
         yield f"{window.out_width} output columns; the limit is {MAX_COLUMNS}"
-    if max(window.stride) > MAX_STEP or max(window.dilation) > MAX_STEP:
-        yield f"a stride or dilation above {MAX_STEP}"
-    steps = (window.dilation[0], window.dilation[1]) * 2
-    sizes = (window.kernel_height, window.kernel_width) * 2
-    for pad, step, size in zip(window.pads, steps, sizes, strict=True):
-        reach = step * (size - 1) + 1
-        if pad >= reach:
-            yield f"a pad of {pad} beside a window that reaches {reach}: windows without any input"
-            return
+    if max(*window.stride, *window.dilation, *window.pads) > MAX_STEP:
+        yield f"a stride, dilation or pad above {MAX_STEP}"
 
 
 def product_excess(gemm: Gemm) -> str | None:
-    """Why a product is too large, None if it is not."""
-    extents = {"rows": gemm.m, "depth": gemm.k, "columns of all groups": gemm.n * gemm.groups}
+    """Why a product is too large, None if it is not. (The rows of a convolution are bounded by its
+    window and its output.)"""
+    extents = {"rows": gemm.m, "depth": gemm.k, "columns": gemm.n * gemm.groups}
     for name, extent in extents.items():
-        if extent > MAX_EXTENT * (16 if name == "rows" else 1):
-            return f"{extent} {name}"
+        if extent > MAX_EXTENT:
+            return f"a product of {extent} {name}; the limit is {MAX_EXTENT}"
     return None

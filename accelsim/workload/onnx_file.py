@@ -79,7 +79,7 @@ def load_proto(path: Path) -> Any:
     if mistakes:
         raise AccelsimError(mistakes)
     for tensor in all_tensors(model):
-        if _is_external(tensor) and math.prod(tensor.dims) <= KEPT_ELEMENTS:
+        if is_external(tensor) and math.prod(tensor.dims) <= KEPT_ELEMENTS:
             _read_external(tensor, path)
     return model
 
@@ -140,7 +140,8 @@ def _parse(path: Path, content: bytes) -> Any:
     return model
 
 
-def _is_external(tensor: Any) -> bool:
+def is_external(tensor: Any) -> bool:
+    """Whether the bytes of a tensor are in a file of their own."""
     return bool(tensor.data_location == TensorProto.EXTERNAL)
 
 
@@ -155,7 +156,7 @@ def _check_tensor(tensor: Any, path: Path) -> tuple[list[Mistake], int]:
     if any(dim < 0 for dim in tensor.dims):
         return [_mistake("W106", path, f"{label} has a negative dimension")], 0
     expected = math.prod(tensor.dims) * known[1] // 8
-    if _is_external(tensor):
+    if is_external(tensor):
         return _check_external(tensor, path, expected), expected
     if tensor.HasField("raw_data") and len(tensor.raw_data) != expected:
         held = len(tensor.raw_data)
@@ -169,11 +170,21 @@ def _check_tensor(tensor: Any, path: Path) -> tuple[list[Mistake], int]:
     return [], 0
 
 
+def _short(text: str) -> str:
+    """A name in a message."""
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
 def _external_entries(tensor: Any) -> dict[str, str]:
     return {entry.key: entry.value for entry in tensor.external_data}
 
 
-def _external_file(tensor: Any, path: Path) -> Path | None:
+def external_start(tensor: Any) -> int:
+    """Where the bytes of a checked external tensor begin in its file."""
+    return _number(_external_entries(tensor).get("offset", "0"))
+
+
+def external_file(tensor: Any, path: Path) -> Path | None:
     """The data file, or None when its location leaves the model's folder (links followed)."""
     location = _external_entries(tensor).get("location", "")
     posix, windows = PurePosixPath(location), PureWindowsPath(location)
@@ -186,27 +197,42 @@ def _external_file(tensor: Any, path: Path) -> Path | None:
     return target if target.is_relative_to(folder) else None
 
 
+def _size_of(target: Path) -> int | None:
+    """Bytes of a regular file; None if there is none, or no file can be called like this."""
+    try:
+        return target.stat().st_size if target.is_file() else None
+    except OSError:
+        return None
+
+
+def _number(text: str) -> int:
+    """A decimal number of at most 20 characters; ValueError for anything else."""
+    if len(text) > 20 or "_" in text:
+        raise ValueError(text[:20])
+    return int(text)
+
+
 def _check_external(tensor: Any, path: Path, expected: int) -> list[Mistake]:
     """Mistakes of an external tensor: outside the folder, missing, too short, wrong length."""
     label = f"external data of '{tensor.name}'"
     entries = _external_entries(tensor)
     location = entries.get("location", "")
-    target = _external_file(tensor, path)
+    target = external_file(tensor, path)
     if target is None:
-        message = f"{label} lies outside the model's folder: '{location}'"
+        message = f"{label} lies outside the model's folder: '{_short(location)}'"
         return [_mistake("W104", path, message, "keep data files beside or below the model")]
     try:
-        offset = int(entries.get("offset", "0"))
-        length = int(entries.get("length", str(expected)))
+        offset = _number(entries.get("offset", "0"))
+        length = _number(entries.get("length", str(expected)))
     except ValueError:
         return [_mistake("W104", path, f"{label} has an offset or length that is not a number")]
-    if not target.is_file():
-        message = f"{label} is missing: '{location}'"
+    size = _size_of(target)
+    if size is None:
+        message = f"{label} is missing: '{_short(location)}'"
         return [_mistake("W104", path, message, "copy it into the model's folder")]
     if offset < 0 or length != expected:
         message = f"{label} has length {length} at offset {offset}, its shape needs {expected}"
         return [_mistake("W104", path, message)]
-    size = target.stat().st_size
     if offset + length > size:
         message = f"{label} ends at byte {offset + length}, the file '{location}' has {size}"
         return [_mistake("W104", path, message, "the data file is cut short")]
@@ -215,12 +241,11 @@ def _check_external(tensor: Any, path: Path, expected: int) -> list[Mistake]:
 
 def _read_external(tensor: Any, path: Path) -> None:
     """Moves checked external data into the (small) tensor."""
-    target = _external_file(tensor, path)
+    target = external_file(tensor, path)
     assert target is not None, "checked before"
-    entries = _external_entries(tensor)
     size = math.prod(tensor.dims) * _BITS_OF[tensor.data_type][1] // 8
     with target.open("rb") as stream:
-        stream.seek(int(entries.get("offset", "0")))
+        stream.seek(external_start(tensor))
         tensor.raw_data = stream.read(size)
     tensor.data_location = TensorProto.DEFAULT
     del tensor.external_data[:]

@@ -7,7 +7,8 @@ the shape inference of onnx then work on a few kilobytes whatever the network we
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import ChainMap
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from accelsim.errors import AccelsimError, Location, Mistake
+from accelsim.workload.limits import MAX_NODES
 from accelsim.workload.onnx_file import (
     KEPT_ELEMENTS,
     dtype_name,
@@ -29,11 +31,15 @@ from accelsim.workload.onnx_types import Model, Node, Value
 
 
 def load_nodes(path: Path) -> tuple[Any, tuple[Node, ...]]:
-    """The verified protobuf and its live nodes. Raises :class:`AccelsimError` (W101..W106)."""
+    """The verified protobuf and its live nodes. Raises :class:`AccelsimError` (W101..W107)."""
     proto = load_proto(path)
     _require_text(proto.graph, path)
+    _require_opset(proto, path)
     nodes = _live(_nodes(proto.graph.node), [value.name for value in proto.graph.output])
     _require_wired(proto.graph, nodes, path)
+    if len(nodes) > MAX_NODES:
+        message = f"the network is too large: {len(nodes)} nodes; the limit is {MAX_NODES}"
+        raise AccelsimError(Mistake("W107", message, "split it", Location(str(path))))
     return proto, nodes
 
 
@@ -41,7 +47,7 @@ def infer(proto: Any, nodes: tuple[Node, ...], path: Path, batch: int) -> Model:
     """Fixes the batch, checks the graph and infers every shape.
 
     ``proto`` is consumed (its large constants are taken out). Raises :class:`AccelsimError`:
-    W103 (batch or dimensions unknown), W105 (element type), W106 (the graph is not valid).
+    W103 (batch or dimensions of an input unknown), W105 (element type), W106 (not valid).
     """
     outputs = tuple(dict.fromkeys(value.name for value in proto.graph.output))
     # The checker insists on output shapes, which files often leave to the inference.
@@ -61,20 +67,19 @@ def infer(proto: Any, nodes: tuple[Node, ...], path: Path, batch: int) -> Model:
     live = {name for node in nodes for name in (*node.inputs, *node.outputs) if name}
     kept = tuple(node for node in nodes if node.key != "Constant")
     used = tuple(name for name in inputs if name in live or name in outputs)
-    model = Model(path, kept, values, constants, used, outputs)
-    _require_known(model)
-    return model
+    return Model(path, kept, values, constants, used, outputs)
 
 
 def _nodes(protos: Iterable[Any]) -> tuple[Node, ...]:
     """Plain records; nodes without a name get ``<op_type>_<index>``, repeated names a suffix."""
     taken: set[str] = set()
+    repeats: dict[str, int] = {}
     found = []
     for index, proto in enumerate(protos):
-        base = proto.name or f"{proto.op_type}_{index}"
-        name, count = base, 2
+        name = base = proto.name or f"{proto.op_type}_{index}"
         while name in taken:
-            name, count = f"{base}_{count}", count + 1
+            repeats[base] = repeats.get(base, 1) + 1
+            name = f"{base}_{repeats[base]}"
         taken.add(name)
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         attributes = {a.name: _plain(a) for a in proto.attribute}
@@ -118,6 +123,16 @@ def _require_text(graph: Any, path: Path) -> None:
         message = f"not an ONNX file, or damaged: the name {odd!r} in it is no text"
         hint = "download or export it again"
         raise AccelsimError(Mistake("W101", message, hint, Location(str(path))))
+
+
+def _require_opset(proto: Any, path: Path) -> None:
+    """The operators are those of a version that exists (W106)."""
+    newest = onnx.defs.onnx_opset_version()
+    for imported in proto.opset_import:
+        if imported.domain in ("", "ai.onnx") and not 1 <= imported.version <= newest:
+            message = f"not a valid network: unknown opset {imported.version}"
+            hint = f"export it with an opset from 1 to {newest}"
+            raise AccelsimError(Mistake("W106", message, hint, Location(str(path))))
 
 
 def _require_wired(graph: Any, nodes: tuple[Node, ...], path: Path) -> None:
@@ -252,18 +267,12 @@ def _inferred(proto: Any, nodes: tuple[Node, ...], path: Path) -> dict[str, Valu
         while True:
             result = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
             values = _values(result.graph, path)
-            ready = [
-                node
-                for node in foreign
-                if node.outputs[0] not in values
-                and all(name in values for name in node.inputs if name)
-            ]
-            if not ready:
+            found = _apply_rules(foreign, values, path)
+            if not found:
                 return values
-            for node in ready:
-                value = _apply_rule(node, values, path)
+            for name, value in found.items():
                 kind = element_type(value.dtype)
-                info = helper.make_tensor_value_info(node.outputs[0], kind, list(value.shape))
+                info = helper.make_tensor_value_info(name, kind, list(value.shape))
                 proto.graph.value_info.append(info)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         text = " ".join(str(error).split())
@@ -272,7 +281,19 @@ def _inferred(proto: Any, nodes: tuple[Node, ...], path: Path) -> dict[str, Valu
         raise AccelsimError(mistake) from error
 
 
-def _apply_rule(node: Node, values: dict[str, Value], path: Path) -> Value:
+def _apply_rules(
+    foreign: Iterable[Node], values: Mapping[str, Value], path: Path
+) -> dict[str, Value]:
+    """Outputs that our rules can say now, in the file's order: one makes the next one known."""
+    found: dict[str, Value] = {}
+    known = ChainMap(found, dict(values))
+    for node in foreign:
+        if node.outputs[0] not in known and all(name in known for name in node.inputs if name):
+            found[node.outputs[0]] = _apply_rule(node, known, path)
+    return found
+
+
+def _apply_rule(node: Node, values: Mapping[str, Value], path: Path) -> Value:
     """Our rule for a com.microsoft operator. Raises W106 when the node is malformed."""
     try:
         return SHAPE_RULES[node.key](node, values)
@@ -305,8 +326,9 @@ def _values(graph: Any, path: Path) -> dict[str, Value]:
     return found
 
 
-def _require_known(model: Model) -> None:
-    """Every tensor of the live graph has a shape of positive dimensions."""
+def require_known(model: Model) -> None:
+    """Raises :class:`AccelsimError` (W103) unless every tensor of the live graph has a shape of
+    positive dimensions."""
     mistakes = []
     read = {name for node in model.nodes for name in node.inputs} | set(model.outputs)
     made = [(name, index) for node in model.nodes for index, name in enumerate(node.outputs)]
@@ -317,7 +339,7 @@ def _require_known(model: Model) -> None:
             message = f"the shape of tensor '{name}' cannot be inferred"
             hint = "fix the free dimensions, or give its shape in the file's value_info"
             mistakes.append(model.mistake("W103", message, hint))
-        elif value.elements < 1 and name not in model.constants:
+        elif any(dim < 1 for dim in value.shape) and name not in model.constants:
             message = f"tensor '{name}' is empty: shape {list(value.shape)}"
             mistakes.append(model.mistake("W103", message, "every dimension must be at least 1"))
     if mistakes:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from accelsim.workload.graph import Gemm, OpKind, Window
+from accelsim.workload.limits import REMEDY, product_excess, window_excess
 from accelsim.workload.onnx_types import Node, Value
 
 
@@ -27,6 +28,7 @@ class UnsupportedError(Exception):
 
     code = "W102"
     statement = "is not supported"
+    hint = ""
 
 
 class InvalidError(UnsupportedError):
@@ -34,6 +36,14 @@ class InvalidError(UnsupportedError):
 
     code = "W106"
     statement = "is not valid"
+
+
+class TooLargeError(UnsupportedError):
+    """Why a node is beyond :mod:`accelsim.workload.limits`."""
+
+    code = "W107"
+    statement = "is too large"
+    hint = REMEDY
 
 
 @dataclass(frozen=True)
@@ -167,7 +177,7 @@ def _window(node: Node, scope: Scope, kernel: tuple[int, ...], groups: int) -> W
     rank = len(shape) - 2
     sizes = list(zip(shape[2:], out_shape[2:], strict=True))
     kernel_height, kernel_width = _pair(kernel)
-    return Window(
+    window = Window(
         batch, channels, height, width,
         out_channels, out_height, out_width,
         kernel_height, kernel_width,
@@ -176,6 +186,9 @@ def _window(node: Node, scope: Scope, kernel: tuple[int, ...], groups: int) -> W
         _pads(node, sizes, kernel),
         groups,
     )  # fmt: skip
+    for excess in window_excess(window):
+        raise TooLargeError(excess)
+    return window
 
 
 def _conv(node: Node, scope: Scope, indices: tuple[int, int, int]) -> Draft:
@@ -210,6 +223,9 @@ def _array(
     window: Window | None = None,
 ) -> Draft:
     """An array operator; operands that are computed become inputs."""
+    excess = product_excess(gemm) if window is None else None
+    if excess is not None:
+        raise TooLargeError(excess)
     computed, constants = _split([left, right], scope)
     if len(constants) > 1:
         raise UnsupportedError("the product of two constants")

@@ -14,7 +14,9 @@ from pathlib import Path
 from accelsim.errors import AccelsimError, Location, Mistake
 from accelsim.workload.check import check_workload
 from accelsim.workload.graph import Op, OpKind, Role, Tensor, Workload
-from accelsim.workload.onnx_model import infer, load_nodes
+from accelsim.workload.limits import MAX_OPERATORS
+from accelsim.workload.onnx_check import check_model
+from accelsim.workload.onnx_model import infer, load_nodes, require_known
 from accelsim.workload.onnx_ops import (
     RULES,
     SUPPORTED,
@@ -26,6 +28,7 @@ from accelsim.workload.onnx_ops import (
 )
 from accelsim.workload.onnx_quant import Chain, Fusion, Scale, fuse, scale_of
 from accelsim.workload.onnx_types import Model, Node
+from accelsim.workload.onnx_values import contents
 
 _HINT = 'rewrite or remove it, or read with unsupported="fallback" (costed as element-wise)'
 
@@ -42,7 +45,7 @@ def read_onnx(path: str | Path, batch: int = 1, unsupported: str = "refuse") -> 
     of QuantizeLinear), weights and biases by their initializers; every other name of the file is in
     ``Workload.aliases``. Raises :class:`AccelsimError`: W101 unreadable file, W102 unsupported
     operators, W103 unknown dimensions or batch, W104 external data, W105 element types,
-    W106 invalid graph.
+    W106 invalid graph, window, scale or value, W107 beyond :mod:`accelsim.workload.limits`.
     """
     path = Path(path)
     if unsupported not in ("refuse", "fallback"):
@@ -54,7 +57,10 @@ def read_onnx(path: str | Path, batch: int = 1, unsupported: str = "refuse") -> 
     try:
         proto, nodes = load_nodes(path)
         _refuse_unknown(nodes, path, unsupported == "fallback")
+        held = contents(proto, path)
         model = infer(proto, nodes, path, batch)
+        check_model(model, held)
+        require_known(model)
     except UnicodeDecodeError as error:
         message = f"not an ONNX file, or damaged: a name in it is no text ({error.reason})"
         hint = "download or export it again"
@@ -98,6 +104,12 @@ class _Lowering:
     """Value that a DequantizeLinear made -> how its bytes are scaled."""
     fallbacks: list[str] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
+    read: frozenset[str] = frozenset()
+    """Values that a node reads or that leave the network."""
+
+    def __post_init__(self) -> None:
+        inputs = (name for node in self.model.nodes for name in node.inputs)
+        self.read = frozenset((*inputs, *self.model.outputs))
 
     def run(self) -> Workload:
         """Lowers every node; raises all that cannot be lowered at once (W102)."""
@@ -125,7 +137,7 @@ class _Lowering:
                 self._view(node)
         except UnsupportedError as reason:
             message = f"node '{node.name}' ({node.key}) {reason.statement}: {reason}"
-            self.mistakes.append(self.model.mistake(reason.code, message))
+            self.mistakes.append(self.model.mistake(reason.code, message, reason.hint))
             failed = self.fusion.chains.get(node.name)
             for part in (node, *(failed.members if failed else ())):
                 for name in part.outputs:  # so that readers do not add mistakes of their own
@@ -135,9 +147,7 @@ class _Lowering:
         """A rule gives one output; anything that reads another would find nothing."""
         if node.key not in RULES and node.name in self.fusion.chains:
             return
-        extra = {name for name in node.outputs[1:] if name}
-        read = {name for other in self.model.nodes for name in other.inputs} if extra else set()
-        used = sorted(extra & (read | set(self.model.outputs)))
+        used = sorted({name for name in node.outputs[1:] if name} & self.read)
         if used:
             raise UnsupportedError(f"its output '{used[0]}' is used")
 
@@ -179,6 +189,8 @@ class _Lowering:
         inputs = tuple(dict.fromkeys(held[source] for source in draft.inputs))
         weight = self._constant(draft.weight, Role.WEIGHT)
         bias = self._constant(draft.bias, Role.BIAS)
+        if bias == weight and draft.gemm is None:
+            bias = None  # scale and shift in one tensor: it is held, and moved, once
         output = self._tensor(chain.output, Role.ACTIVATION)
         elements = self.model.values[output].elements
         if draft.gemm is not None:
@@ -252,6 +264,10 @@ class _Lowering:
         if not self.ops:
             message = "the network holds no operator that takes time"
             self.mistakes.append(self.model.mistake("W101", message))
+        if len(self.ops) > MAX_OPERATORS:
+            message = f"the network is too large: {len(self.ops)} operators; the limit is "
+            mistake = self.model.mistake("W107", f"{message}{MAX_OPERATORS}", "split it")
+            self.mistakes.append(mistake)
         if self.mistakes:
             raise AccelsimError(self.mistakes)
         for name in outputs:

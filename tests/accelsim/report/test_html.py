@@ -23,7 +23,9 @@ from accelsim.report.charts.performance import roofline
 from accelsim.report.charts.style import Chart, script_json, short, text
 from accelsim.report.charts.timeline import bars, folded
 from accelsim.report.html import html_report, page_charts, sections
+from accelsim.report.page.blocks import Table
 from accelsim.report.page.fmeda import limits
+from accelsim.report.page.variants import variant_section
 from accelsim.report.page.wording import number
 from accelsim.store import RunRecord, VariantRecord
 from accelsim.verdict import ASIL_LIMITS, Outcome
@@ -499,3 +501,35 @@ def test_a_browser_draws_every_open_chart(record: RunRecord, hostile: bool, tmp_
     assert sorted(drawn) == _open_charts(shown)
     assert dom.count('class="main-svg"') >= 2 * len(drawn)
     assert "Share chart" not in dom
+
+
+def test_variants_stand_beside_their_like() -> None:
+    """Simulated variants and those that only inject faults have a table each, without gaps that
+    the kind of the variant explains."""
+    record = record_of()
+    section = variant_section(record)
+    assert section is not None
+    simulated, injected = section.blocks
+    assert isinstance(simulated, Table)
+    assert isinstance(injected, Table)
+    names = [[column.label for column in table.columns[1:]] for table in (simulated, injected)]
+    assert sorted(names[0] + names[1]) == sorted(record.variants)
+    assert names[0][0] == "base"
+    for table in (simulated, injected):
+        assert any(row[0].shown == "accuracy.fault_free" for row in table.rows)
+        for row in table.rows:
+            assert any(cell.value is not None for cell in row[1:]) or row[0].shown.startswith(
+                "bound"
+            )
+    assert {row[0].shown for row in injected.rows} == {"accuracy.fault_free", "accuracy.worst"}
+
+
+def test_a_ratio_is_shown_as_one() -> None:
+    record = record_of()
+    ratio = replace(
+        record.verdicts[0], name="sdc.p / base", metric="sdc.p", unit="1", value=0.5, bound=0.5,
+        limit=0.9,
+    )  # fmt: skip
+    page = html_report(replace(record, verdicts=(ratio,)))
+    assert "sdc.p / base" in page
+    assert "≤ 0.9" in page
