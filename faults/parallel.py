@@ -14,7 +14,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import current_process, get_context, parent_process
+from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -70,6 +71,8 @@ def execute(
         for unit in units:
             yield local.run(unit)
         return
+    if current_process().name != "MainProcess":  # true already while a worker imports the script
+        raise _nested()
     ready = setup()
     left = dict(enumerate(units))
     for attempt in range(2):
@@ -88,7 +91,14 @@ def _pooled(
 ) -> Generator[tuple[int, list[FaultRecord]]]:
     context = get_context("spawn")
     stop = context.Event()
-    pool = ProcessPoolExecutor(min(workers, len(units)), context, _start, (setup, stop))
+    count = min(workers, len(units))
+    # Not as an argument of the processes: handing a large one to a process that ends at its start
+    # (a script without a guard) would block for ever.
+    inbox: Queue[Setup] = context.Queue()
+    inbox.cancel_join_thread()
+    for _ in range(count):
+        inbox.put(setup)
+    pool = ProcessPoolExecutor(count, context, _start, (inbox, stop))
     try:
         with _interrupts_held():  # the processes start here and inherit the mask
             futures = {pool.submit(_work, unit): number for number, unit in units.items()}
@@ -138,11 +148,11 @@ _worker: list[_Worker] = []
 """One in a worker process, set at its start; empty everywhere else."""
 
 
-def _start(setup: Setup, stop: Event) -> None:
+def _start(inbox: Queue[Setup], stop: Event) -> None:
     # The parent handles the interrupt; units under way end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _worker[:] = [_Worker(build(setup), stop)]
+    _worker[:] = [_Worker(build(inbox.get()), stop)]
 
 
 def _end_with_parent() -> None:
@@ -157,6 +167,18 @@ def _end_with_parent() -> None:
 def _work(unit: Any) -> list[FaultRecord]:
     # The queue holds units that can no longer be called back: they end at once.
     return [] if _worker[0].stop.is_set() else _worker[0].runner.run(unit)
+
+
+def _nested() -> AccelsimError:
+    """Most often a script without a guard, imported again by the workers it starts: without this
+    refusal they would start workers of their own."""
+    return AccelsimError(
+        Mistake(
+            "F591",
+            "a worker process cannot start workers",
+            "call the campaign below 'if __name__ == \"__main__\":', or use one worker",
+        )
+    )
 
 
 def _lost(name: str) -> AccelsimError:

@@ -43,6 +43,7 @@ ERROR_CODES: dict[str, str] = {
     "F509": "a clip bound that is missing",
     "F510": "a file of clip bounds that cannot be used",
     "F590": "worker processes died twice",
+    "F591": "a worker process asked for workers of its own",
     "F601": "statistics of values that are not one per fault",
     "F602": "a confidence that is not between 0 and 1",
     "F603": "statistics of no values",

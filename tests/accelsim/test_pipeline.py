@@ -299,3 +299,15 @@ def test_foreign_packages_of_the_same_name_are_one_clear_error(
     monkeypatch.setattr(ilp, "__version__", "9.9.9")
     with pytest.raises(AccelsimError, match="ilp"):
         accelsim.run(starter / "run.yaml", workers=1)
+
+
+def test_a_script_without_a_guard_ends_with_a_clear_error(starter: Path, tmp_path: Path) -> None:
+    """Workers import the script that starts them: it must end, and say what to do."""
+    script = tmp_path / "mine.py"
+    script.write_text(f"import accelsim\naccelsim.run({str(starter / 'run.yaml')!r}, workers=2)\n")
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False, timeout=90
+    )
+    assert done.returncode == 1
+    assert "F590" in done.stderr
+    assert "__main__" in done.stderr

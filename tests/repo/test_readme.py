@@ -68,5 +68,9 @@ def test_every_shipped_config_is_valid(path: Path) -> None:
 def test_the_python_block_runs_up_to_its_own_files(tmp_path: Path) -> None:
     """Every line but the run itself and the last one, whose files are the reader's."""
     (block,) = re.findall(r"## Python\n```python\n(.*?)```", README, re.S)
-    lines = [line for line in block.splitlines() if not line.startswith(("run", "faults.campaign"))]
+    lines = [
+        line
+        for line in block.splitlines()
+        if not line.startswith(("run", "faults.campaign", "faults.fmeda"))
+    ]
     exec("\n".join(lines), {})
