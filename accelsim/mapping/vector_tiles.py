@@ -89,12 +89,15 @@ def tile_kinds(op: Op, workload: Workload, tiling: Tiling) -> TileKinds:
     window = pool_window(op)
     if window is not None:
         return _pool_kinds(window, tiling)
-    ranges = split(output.elements, tiling.m) or ((0, 0),)
     tensors = [workload.tensors[name] for name in (*op.inputs, op.weight, op.bias) if name]
     amounts = [op.vector_ops, output.bytes, *(tensor.bytes for tensor in tensors)]
+    tiles = -(-output.elements // tiling.m)
+    if tiles > 2 and all(a * tiling.m % output.elements == 0 for a in amounts):
+        before = (tiles - 1) * tiling.m
+        last = VectorTile(before, output.elements - before)
+        return TileKinds(((VectorTile(0, tiling.m), tiles - 1), (last, 1)), last)
+    ranges = split(output.elements, tiling.m) or ((0, 0),)
     last = VectorTile(*ranges[-1])
-    if len(ranges) > 2 and all(a * tiling.m % output.elements == 0 for a in amounts):
-        return TileKinds(((VectorTile(*ranges[0]), len(ranges) - 1), (last, 1)), last)
     return TileKinds(tuple((VectorTile(*r), 1) for r in ranges), last)
 
 
