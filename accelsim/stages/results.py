@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import faults
@@ -70,6 +71,7 @@ def campaign_tables(
     """(summary without the single faults, one row per fault)."""
     summary = asdict(found)
     summary.pop("records")
+    summary["model"] = Path(found.model).name  # a record does not depend on where it was made
     return _plain(summary), tuple(asdict(record) for record in found.records)
 
 
