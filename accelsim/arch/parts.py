@@ -8,6 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from accelsim.cost.tables import EnergyTable
+
+
+@dataclass(frozen=True)
+class PeSpads:
+    """Registers of a row-stationary PE and the words that each bus delivers to the array."""
+
+    ifmap_words: int = 12
+    filter_words: int = 224
+    psum_words: int = 24
+    ifmap_bus_words: int = 1
+    """Words per cycle from the global buffer to all PEs; likewise below."""
+    filter_bus_words: int = 4
+    psum_bus_words: int = 4
 
 
 @dataclass(frozen=True)
@@ -24,6 +41,17 @@ class SystolicArray:
     operand_bits: int = 8
     weight_bits: int = 8
     accumulator_bits: int = 32
+    microarchitecture: str = "generic"
+    """``generic``, or ``gemmini`` (specs: systolic, 7)."""
+    sparsity: tuple[int, int] | None = None
+    """(N, M): weights hold at most N non-zeros in M consecutive elements of the reduction, and only
+    those are stored and multiplied (dataflow ws)."""
+    packing: bool = False
+    """Several small independent products share the array side by side (block diagonal)."""
+    startup_cycles: int = 0
+    """Command decode, charged once per array task."""
+    spads: PeSpads | None = None
+    """Row stationary only."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +72,17 @@ class Scratchpad:
     bytes: int
     alignment_bytes: int = 16
     width_bytes: int = 32
-    """Bytes that its one port moves per cycle, and the access granularity that SRAM energy is
-    counted in."""
+    """Bytes that a port moves per cycle, and the access granularity that SRAM energy is counted
+    in."""
+    ports: int = 3
+    """3: array, vector unit and DMA have a port each. Fewer: they share what there is in fixed
+    time slots, so each gets ports / 3 of ``width_bytes`` per cycle, whether others use theirs or
+    not."""
+    buffering: int = 2
+    """Slots of a tile buffer: 2 is double buffering, 1 none."""
+    banks: int = 1
+    """Equal macros that the capacity is divided into: an access opens one of them. Energy and area
+    only; conflicts take no time."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +98,25 @@ class AccumulatorSram:
 
 @dataclass(frozen=True)
 class Dram:
-    """Off-chip memory as a plain bandwidth model."""
+    """A backing memory: where tensors are that do not lie in the scratchpad."""
 
     kind: str
     bytes_per_second: int
     latency_cycles: int = 0
     """Charged once per transfer."""
+    model: str = "bandwidth"
+    """``bandwidth``: bytes / rate. ``banked``: row buffers and refresh as well (accelsim.sim.dram;
+    the kind's timing table)."""
+
+
+@dataclass(frozen=True)
+class Compression:
+    """Weights stored compressed in their backing memory, decoded on the way in."""
+
+    ratio: Fraction
+    """Stored bytes / bytes, at most 1."""
+    decode_bytes_per_cycle: int
+    """Decoded bytes that the decoder puts out per cycle."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +125,24 @@ class Dma:
 
     channels: int = 2
     setup_cycles: int = 0
+
+
+@dataclass(frozen=True)
+class EnergyOptions:
+    """How the chosen energy table is applied (accelsim.cost)."""
+
+    fill_from: tuple[str, ...] = ()
+    """Tables that supply what the chosen one lacks, in order; the report names what they gave."""
+    scale: bool = False
+    """Scale figures of another node to the accelerator's."""
+    vdd: float | None = None
+    """Volts of the accelerator's logic; None: tables and accelerator at the same voltage."""
+    clock_gating: Fraction = Fraction(0)
+    """Share of the clock energy of an idle unit that is saved."""
+    leakage_mw_per_mm2: Mapping[str, Fraction] = field(default_factory=dict)
+    """Block of the area breakdown -> leakage; others have ``Accelerator.leakage_mw_per_mm2``."""
+    own_table: EnergyTable | None = None
+    """A table that the user brings; it is used in place of ``Accelerator.energy_table``."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +165,16 @@ class Accelerator:
     """Block (``array``, ``dma``, ``core``) -> flip-flops of control logic (an input)."""
     protection: Mapping[str, str] = field(default_factory=dict)
     """Structure -> protection name (accelsim.arch.protection); absent means ``none``."""
+    weight_memory: Dram | None = None
+    """Backing memory of weights and biases (flash, a weight DRAM) with a port of its own; None:
+    they share ``dram`` with the activations."""
+    weight_sram: Scratchpad | None = None
+    """A split scratchpad: tile buffers of weights and biases lie here; None: unified."""
+    compression: Compression | None = None
+    energy_options: EnergyOptions = EnergyOptions()
+    cores: int = 1
+    """Equal cores, each with its own array, vector unit, scratchpad, accumulators and DMA; all
+    share the backing memories."""
 
     @property
     def dram_bytes_per_cycle(self) -> Fraction:

@@ -12,13 +12,21 @@ from typing import Any
 from accelsim.arch.parts import (
     Accelerator,
     AccumulatorSram,
+    Compression,
     Dma,
     Dram,
+    PeSpads,
     Scratchpad,
     SystolicArray,
     VectorUnit,
 )
-from accelsim.config.hardware import AcceleratorPart
+from accelsim.config.hardware import (
+    AcceleratorPart,
+    ArrayPart,
+    CompressionPart,
+    DramPart,
+    ScratchpadPart,
+)
 from accelsim.config.requirements import SafetyPart
 from accelsim.config.schema import RUN, DataPart, FaultsPart
 from accelsim.config.semantics import Draft, path_of
@@ -74,22 +82,44 @@ def run_config(name: str, draft: Draft, seed: int | None) -> RunConfig:
 
 def accelerator(part: AcceleratorPart) -> Accelerator:
     """The machine of a validated accelerator part."""
-    pad = part.scratchpad
     return Accelerator(
         name=part.name,
         clock_hz=part.clock,
         technology_nm=part.technology,
-        array=SystolicArray(**part.array.model_dump()),
+        array=_array(part.array),
         vector=VectorUnit(**part.vector.model_dump()),
-        scratchpad=Scratchpad(pad.size, pad.alignment, pad.width),
+        scratchpad=_scratchpad(part.scratchpad),
         accumulators=AccumulatorSram(part.accumulators.size, part.accumulators.width),
-        dram=Dram(part.dram.kind, part.dram.bandwidth, part.dram.latency_cycles),
+        dram=_dram(part.dram),
         dma=Dma(part.dma.channels, part.dma.setup_cycles),
         energy_table=part.energy.table,
         leakage_mw_per_mm2=part.energy.leakage_mw_per_mm2,
         control_flipflops=part.control_flipflops.model_dump(),
         protection=part.protection.model_dump(),
+        weight_memory=_dram(part.weight_memory) if part.weight_memory else None,
+        compression=_compression(part.compression) if part.compression else None,
+        cores=part.cores,
     )
+
+
+def _array(part: ArrayPart) -> SystolicArray:
+    values = part.model_dump()
+    spads = values.pop("spads")
+    return SystolicArray(**values, spads=PeSpads(**spads) if spads else None)
+
+
+def _scratchpad(part: ScratchpadPart) -> Scratchpad:
+    return Scratchpad(
+        part.size, part.alignment, part.width, ports=part.ports, buffering=part.buffering
+    )
+
+
+def _compression(part: CompressionPart) -> Compression:
+    return Compression(part.ratio, part.decode_bytes_per_cycle)
+
+
+def _dram(part: DramPart) -> Dram:
+    return Dram(part.kind, part.bandwidth, part.latency_cycles, part.model)
 
 
 def _data(part: DataPart, tree: Node) -> DataConfig:

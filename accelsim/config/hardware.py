@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
 from accelsim.config.fields import (
@@ -27,11 +27,32 @@ OVERLAPS: dict[str, tuple[str, ...]] = {
     "ws": ("none", "preload", "full", "column"),
     "os": ("none", "full", "column"),
     "is": ("none", "preload", "full", "column"),
+    "rs": ("none",),
+    "dot": ("full",),
 }
 """Dataflow -> what of the next tile it can hide behind the current one."""
 
 Bits = Annotated[int, Field(ge=1, le=64)]
 Side = Annotated[int, Field(ge=1, le=16_384)]
+
+
+Words = Annotated[int, Field(ge=1, le=65_536)]
+
+
+class SpadsPart(Part):
+    """Registers of a row-stationary PE, in words, and words per cycle of each bus."""
+
+    ifmap_words: Annotated[Words, about("input row segment in a PE", unit="words")] = 12
+    filter_words: Annotated[Words, about("filter rows in a PE", unit="words")] = 224
+    psum_words: Annotated[Words, about("partial sums in a PE", unit="words")] = 24
+    ifmap_bus_words: Annotated[Words, about("input words per cycle", unit="words")] = 1
+    filter_bus_words: Annotated[Words, about("filter words per cycle", unit="words")] = 4
+    psum_bus_words: Annotated[Words, about("partial sums per cycle", unit="words")] = 4
+
+
+def _pair(value: object) -> object:
+    """YAML has lists where the field is a tuple."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 class ArrayPart(Part):
@@ -42,7 +63,10 @@ class ArrayPart(Part):
     dataflow: Annotated[
         str,
         OneOf(tuple(OVERLAPS), "dataflow"),
-        about("what stays in the PEs: ws weights, os outputs, is inputs"),
+        about(
+            "what stays in the PEs: ws weights, os outputs, is inputs, rs rows of filters and "
+            "inputs; dot: an array of dot products (rows: input channels, cols: output channels)"
+        ),
     ] = "ws"
     overlap: Annotated[
         str,
@@ -58,6 +82,21 @@ class ArrayPart(Part):
         about("the operand a MAC reads: the one arriving at the PE, or the one in its register"),
     ] = "arriving"
     skip_idle: Annotated[bool, about("do not wait for columns that a tile leaves idle")] = False
+    microarchitecture: Annotated[
+        str,
+        OneOf(("generic", "gemmini"), "micro-architecture"),
+        about("how PEs are built: generic, or the mesh of the Gemmini generator (ws, os)"),
+    ] = "generic"
+    sparsity: Annotated[
+        tuple[int, int] | None,
+        BeforeValidator(_pair, json_schema_input_type=list[int]),
+        about("[N, M]: at most N non-zero weights in M; only those are stored and multiplied (ws)"),
+    ] = None
+    packing: Annotated[
+        bool, about("small independent products (groups, heads) share the array side by side")
+    ] = False
+    startup_cycles: Annotated[Cycles, about("charged once per array task", unit="cycles")] = 0
+    spads: Annotated[SpadsPart | None, about("rs: registers of a PE and the array's buses")] = None
     operand_bits: Annotated[Bits, about("width of an activation operand", unit="bit")] = 8
     weight_bits: Annotated[Bits, about("width of a weight", unit="bit")] = 8
     accumulator_bits: Annotated[Bits, about("width of a partial sum", unit="bit")] = 32
@@ -70,6 +109,37 @@ class ArrayPart(Part):
             message = f"dataflow '{info.data['dataflow']}' has no overlap '{overlap}'"
             raise problem("C009", message, "it has: " + ", ".join(known))
         return overlap
+
+    @field_validator("microarchitecture")
+    @classmethod
+    def _mesh_runs(cls, name: str, info: ValidationInfo) -> str:
+        dataflow, overlap = info.data.get("dataflow"), info.data.get("overlap")
+        if name == "generic" or dataflow is None or overlap is None:
+            return name
+        from accelsim.dataflow.gemm import overlaps_of
+
+        if dataflow not in ("os", "ws", "is"):
+            raise problem("C009", f"the mesh '{name}' has no dataflow '{dataflow}'", "os, ws, is")
+        known = overlaps_of(dataflow, name)
+        if overlap not in known:
+            message = f"the mesh '{name}' has no overlap '{overlap}' for dataflow '{dataflow}'"
+            raise problem("C009", message, "it has: " + ", ".join(known))
+        return name
+
+    @field_validator("sparsity")
+    @classmethod
+    def _is_structured(
+        cls, pair: tuple[int, int] | None, info: ValidationInfo
+    ) -> tuple[int, int] | None:
+        if pair is None:
+            return None
+        if not 1 <= pair[0] <= pair[1] <= 64:
+            message = f"sparsity {list(pair)}: N of M needs 1 <= N <= M <= 64"
+            raise problem("C004", message, "e.g. [2, 4]")
+        if info.data.get("dataflow", "ws") != "ws":
+            message = f"dataflow '{info.data['dataflow']}' does not skip zero weights"
+            raise problem("C009", message, "dataflow: ws")
+        return pair
 
     @field_validator("accumulator_bits")
     @classmethod
@@ -120,8 +190,20 @@ class ScratchpadPart(Part):
         Bytes, AfterValidator(_power_of_two), about("of every placed buffer", unit="B")
     ] = 16
     width: Annotated[
-        Bytes, about("of its port: bytes per cycle, and what SRAM energy is counted in", unit="B")
+        Bytes, about("of a port: bytes per cycle, and what SRAM energy is counted in", unit="B")
     ] = 32
+    ports: Annotated[
+        int,
+        Field(ge=1, le=3),
+        about(
+            "3: array, vector unit and DMA have one each; fewer: fixed time slots, each gets a "
+            "third of what there is",
+            unit="ports",
+        ),
+    ] = 3
+    buffering: Annotated[
+        int, Field(ge=1, le=16), about("slots of a tile buffer; 2: double buffering", unit="slots")
+    ] = 2
 
 
 class AccumulatorsPart(Part):
@@ -142,6 +224,11 @@ class DramPart(Part):
     ]
     bandwidth: Annotated[BytesPerSecond, about("shared by all DMA channels", unit="B/s")]
     latency_cycles: Annotated[Cycles, about("charged once per transfer", unit="cycles")] = 0
+    model: Annotated[
+        str,
+        OneOf(("bandwidth", "banked"), "memory model"),
+        about("bandwidth: bytes / rate; banked: row buffers and refresh as well"),
+    ] = "bandwidth"
 
     @field_validator("kind")
     @classmethod
@@ -160,6 +247,15 @@ class DmaPart(Part):
 
     channels: Annotated[int, Field(ge=1, le=64), about("transfers in flight", unit="channels")] = 2
     setup_cycles: Annotated[Cycles, about("charged once per transfer", unit="cycles")] = 0
+
+
+class CompressionPart(Part):
+    """Weights stored compressed, decoded on the way in."""
+
+    ratio: Annotated[Exact, Field(gt=0, le=1), about("stored bytes / bytes", unit="1")]
+    decode_bytes_per_cycle: Annotated[
+        int, Field(ge=1, le=65_536), about("decoded bytes per cycle", unit="B/cycle")
+    ]
 
 
 class EnergyPart(Part):
@@ -233,6 +329,15 @@ class AcceleratorPart(Part):
     accumulators: Annotated[AccumulatorsPart, about("the SRAM for partial sums")]
     dram: Annotated[DramPart, about("the off-chip memory")]
     dma: Annotated[DmaPart, about("the copy engines")] = DmaPart()
+    weight_memory: Annotated[
+        DramPart | None, about("backing memory of weights and biases; left out: the dram")
+    ] = None
+    compression: Annotated[
+        CompressionPart | None, about("weights stored compressed; left out: as they are")
+    ] = None
+    cores: Annotated[
+        int, Field(ge=1, le=256), about("equal cores that share the backing memories", unit="cores")
+    ] = 1
     energy: Annotated[EnergyPart, about("where energy figures come from")] = EnergyPart()
     control_flipflops: Annotated[ControlPart, about("control logic by block")] = ControlPart()
     protection: Annotated[ProtectionPart, about("safety mechanism by structure")] = ProtectionPart()

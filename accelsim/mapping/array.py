@@ -124,6 +124,10 @@ class Nest:
     """Streamed bytes of A with halo and refetch."""
     b_bytes: int
     bias_bytes: int
+    b_stored: int
+    """``b_bytes`` and ``bias_bytes`` as constants of the backing memory (compressed); likewise
+    below."""
+    bias_stored: int
     first_a: int
     """Bytes of the first transfer of A."""
 
@@ -140,6 +144,18 @@ def loop_nest(
     gemm = operands.gemm
     fills = count_fills(blocks.blocks, blocks.runs, pixels.tiles, reductions.tiles, order)
     wide, size_a = blocks.widest, element_bytes(operands.a)
+    b_bytes = gemm.k * gemm.n * gemm.groups * element_bytes(operands.b) * fills.weight_refetch
+    bias_bytes = _bias_total(operands) * fills.bias_refetch
+    b_stored, bias_stored = b_bytes, bias_bytes
+    if timing.compresses:  # every transfer rounds up
+        b_stored = fills.weight_refetch * sum(
+            many * times * timing.stored(operands.b_bytes((0, k), block))
+            for block, many in blocks.shapes
+            for k, times in reductions.counts
+        )
+        bias_stored = fills.bias_refetch * sum(
+            many * timing.stored(operands.bias_bytes(block)) for block, many in blocks.shapes
+        )
     first_m, first_k = pixels.counts[0][0], reductions.counts[0][0]
     per_pixel = reductions.channel * wide.groups * size_a
     return Nest(
@@ -153,8 +169,10 @@ def loop_nest(
         ),
         _work(operands, pixels, blocks, reductions, timing),
         a_bytes=pixels.regions * reductions.channels * gemm.groups * size_a * fills.input_refetch,
-        b_bytes=gemm.k * gemm.n * gemm.groups * element_bytes(operands.b) * fills.weight_refetch,
-        bias_bytes=_bias_total(operands) * fills.bias_refetch,
+        b_bytes=b_bytes,
+        bias_bytes=bias_bytes,
+        b_stored=b_stored,
+        bias_stored=bias_stored,
         first_a=pixels.first * per_pixel,
     )
 
@@ -216,10 +234,17 @@ def realise(
     layout = array_layout(
         nest.sizes, nest.fills, accelerator.scratchpad.alignment_bytes, stream_a=stream_a,
         stream_b=stream_b, stream_out=stream_out, constant=operands.constant,
+        buffering=accelerator.scratchpad.buffering,
     )  # fmt: skip
     fills, sizes, work, tiling = nest.fills, nest.sizes, nest.work, nest.tiling
-    constants = nest.bias_bytes + (nest.b_bytes if stream_b else 0)
-    read = constants + (nest.a_bytes if stream_a else 0)
+    streamed_a = nest.a_bytes if stream_a else 0
+    if operands.constant:
+        constants = nest.bias_bytes + nest.b_bytes
+        stored = nest.bias_stored + nest.b_stored
+    else:
+        constants, stored = nest.bias_bytes, nest.bias_stored
+        streamed_a += nest.b_bytes if stream_b else 0
+    read = constants + streamed_a
     written = operands.output.bytes if stream_out else 0
     lone_bias = operands.bias is not None and not operands.constant
     loads = (
@@ -228,11 +253,14 @@ def realise(
         + (fills.inputs if stream_a else 0)
     )
     first = sizes.bias + (sizes.b if stream_b else 0)
-    first_cycles = timing.dma(first) if first else 0
+    if operands.constant:
+        first_cycles = timing.constant(first)
+    else:
+        first_cycles = timing.dma(first) if first else 0
     first_a = timing.dma(nest.first_a) if stream_a and nest.first_a else 0
     flow = Flow(
         loads, read, fills.outputs if stream_out else 0, written, first_cycles + first_a,
-        timing.dma(sizes.out) if stream_out else 0, min(hidden or 0, first_cycles),
+        timing.dma(sizes.out) if stream_out else 0, min(hidden or 0, first_cycles), constants,
     )  # fmt: skip
     array, vector = work.array_cycles, work.vector_cycles
     compute = max(array, vector) + ceil_div(min(array, vector), fills.outputs)
@@ -246,7 +274,7 @@ def realise(
         streamed=streamed,
         buffer_bytes=layout.bytes,
         prefetch_bytes=layout.prefetchable if prefetch else 0,
-        dram_read_bytes=read,
+        dram_read_bytes=stored + streamed_a,
         dram_write_bytes=written,
         cycles=timing.pipelined(flow, compute=compute, tiles=tiles),
         compute_cycles=compute,

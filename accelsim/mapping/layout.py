@@ -2,8 +2,9 @@
 
 Order: first constants (their first slots come first, so that they can be prefetched into a
 contiguous beginning), then streamed inputs, then the streamed output. Every buffer starts on the
-scratchpad's alignment. A buffer that is filled more than once has two slots: one is filled or
-drained by DMA while the other is in use.
+scratchpad's alignment. A buffer that is filled more than once has as many slots as the machine
+buffers (two unless stated: one is filled or drained by DMA while the other is in use), at most one
+per fill.
 """
 
 from __future__ import annotations
@@ -89,11 +90,12 @@ def array_layout(
     stream_b: bool,
     stream_out: bool,
     constant: bool,
+    buffering: int = 2,
 ) -> Layout:
     """Workspace of an array operator. ``constant``: B is a weight (always streamed, and its first
     tile can be prefetched)."""
     wanted: list[tuple[str, int, int]] = []
-    for slot in (0, 1):
+    for slot in range(buffering):
         if (constant or stream_b) and fills.weights > slot:
             wanted.append(("b", slot, sizes.b))
         if fills.biases > slot:
@@ -104,12 +106,16 @@ def array_layout(
         ("out", stream_out, fills.outputs, sizes.out),
     ):
         if used:
-            wanted += [(role, slot, size) for slot in range(min(count, 2))]
+            wanted += [(role, slot, size) for slot in range(min(count, buffering))]
     return stack(wanted, alignment, prefetch)
 
 
 def array_workspace(
-    operands: ArrayOp, tiling: Tiling, streamed: frozenset[str], alignment: int
+    operands: ArrayOp,
+    tiling: Tiling,
+    streamed: frozenset[str],
+    alignment: int,
+    buffering: int = 2,
 ) -> Layout:
     """Workspace of an array operator from its tiling alone."""
     op, gemm = operands.op, operands.gemm
@@ -132,25 +138,34 @@ def array_workspace(
         stream_b=operands.b.name in streamed,
         stream_out=operands.output.name in streamed,
         constant=operands.constant,
+        buffering=buffering,
     )
 
 
 def constants_of(op: Op, workload: Workload) -> tuple[tuple[Tensor, bool], ...]:
-    """Constant operands of a vector operator; True: as large as the output, hence tiled with it
-    (smaller ones are loaded whole, once)."""
+    """Constant operands of a vector operator; True: as large as the output (or larger, and only
+    picked from), hence tiled with it (smaller ones are loaded whole, once)."""
     output = workload.tensors[op.output]
     names = [name for name in (op.weight, op.bias) if name is not None]
     found = [workload.tensors[name] for name in names]
-    return tuple((tensor, tensor.elements == output.elements) for tensor in found)
+    return tuple(
+        (t, t.elements == output.elements or (op.picks and t.elements > output.elements))
+        for t in found
+    )
 
 
 def vector_workspace(
-    op: Op, workload: Workload, tiling: Tiling, streamed: frozenset[str], alignment: int
+    op: Op,
+    workload: Workload,
+    tiling: Tiling,
+    streamed: frozenset[str],
+    alignment: int,
+    buffering: int = 2,
 ) -> Layout:
     """Workspace of a vector operator from its tiling alone."""
     output = workload.tensors[op.output]
     kinds = tile_kinds(op, workload, tiling)
-    slots = range(min(kinds.tiles, 2))
+    slots = range(min(kinds.tiles, buffering))
     wanted: list[tuple[str, int, int]] = []
     for tensor, tiled in constants_of(op, workload):
         size = largest(op, tensor, output, kinds) if tiled else tensor.bytes

@@ -101,22 +101,24 @@ def require_legal(
 def workspace(op: Op, workload: Workload, accelerator: Accelerator, candidate: Candidate) -> Layout:
     """The tile buffers of a candidate, with offsets from its buffer address."""
     alignment = accelerator.scratchpad.alignment_bytes
+    slots = accelerator.scratchpad.buffering
     if op.gemm is not None:
         operands = array_op(op, workload)
-        return array_workspace(operands, candidate.tiling, candidate.streamed, alignment)
-    return vector_workspace(op, workload, candidate.tiling, candidate.streamed, alignment)
+        return array_workspace(operands, candidate.tiling, candidate.streamed, alignment, slots)
+    return vector_workspace(op, workload, candidate.tiling, candidate.streamed, alignment, slots)
 
 
 def lower_bounds(workload: Workload, accelerator: Accelerator) -> dict[str, int]:
     """Cycles that no mapping can beat, by resource.
 
     ``compute``: MACs / PEs; ``vector``: element operations / lanes; ``dram``: bytes that must cross
-    (every weight and graph input once, every graph output once) / bandwidth.
+    (every weight and graph input once, of a table what is picked, every graph output once) /
+    bandwidth.
     """
     timing = Timing(accelerator)
-    used = {name for op in workload.ops for name in (op.weight, op.bias) if name is not None}
-    moved = used | set(workload.inputs) | set(workload.outputs)
-    total = sum(workload.tensors[name].bytes for name in moved)
+    read = sum(workload.least_read_bytes.values())
+    made = set(workload.outputs) & set(workload.producer)
+    total = read + sum(workload.tensors[name].bytes for name in made)
     least = [timing.least(op) for op in workload.ops]
     return {
         "compute": sum(array for array, _ in least),

@@ -3,8 +3,8 @@
 One place for the mapping's estimates, the lowering and the bounds, so that they differ only in what
 contention and dependencies add. A task lasts as long as the slowest of what it uses: the array or
 the lanes, the scratchpad's port for the bytes that it moves both ways, each port of the accumulator
-SRAM, the DRAM port. Not modelled: bank conflicts, and tasks on different resources that use the
-same SRAM port at the same time (each has the whole port, so SRAM-bound phases come out too fast).
+SRAM, the DRAM port. With three scratchpad ports array, vector unit and DMA have one each; with
+fewer they share them in fixed time slots. Not modelled: bank conflicts.
 
 Every array task pays its own fill and drain; a protection's latency is charged once per task that
 touches the structure (its pipeline is filled anew), and control protection once per task of any
@@ -14,8 +14,9 @@ kind (a DMA transfer with its set-up is one).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
-from accelsim.arch.parts import Accelerator
+from accelsim.arch.parts import Accelerator, Scratchpad
 from accelsim.arch.protection import STRUCTURES, protection_of
 from accelsim.dataflow import DATAFLOWS, gemm_cycles
 from accelsim.dataflow.counts import ceil_div
@@ -34,6 +35,20 @@ class ArrayWork:
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """One DMA transfer between a backing memory and the scratchpad."""
+
+    fixed: int
+    """Cycles on the channel before the bytes: set-up, latency, protections."""
+    cycles: int
+    """Cycles that the bytes hold the memory's port."""
+    stored: int
+    """Bytes on the memory's side (compressed weights: fewer than in the scratchpad)."""
+    memory: str
+    """``dram``, or ``weights`` for constants with a backing memory of their own."""
+
+
+@dataclass(frozen=True)
 class Flow:
     """The transfers of a tile loop."""
 
@@ -48,6 +63,8 @@ class Flow:
     """Cycles of the last store."""
     hidden: int = 0
     """Cycles of ``first`` that pass before the step begins."""
+    constants: int = 0
+    """Bytes of ``read`` that are weights and biases."""
 
 
 class Timing:
@@ -59,6 +76,10 @@ class Timing:
         self._accelerator = accelerator
         self._rate = accelerator.dram_bytes_per_cycle
         self._port = accelerator.scratchpad.width_bytes
+        self._port_rate = port_rate(accelerator.scratchpad)
+        weights = accelerator.weight_sram
+        self._weight_rate = None if weights is None else port_rate(weights)
+        self._weight_port = self._port if weights is None else weights.width_bytes
         self._sum_port = accelerator.accumulator_port_bytes
         self.sum_bytes = ceil_div(accelerator.array.accumulator_bits, 8)
         """Bytes of one partial sum."""
@@ -69,15 +90,52 @@ class Timing:
             + extra["dram"]
         )
         """Cycles of a transfer besides its bytes."""
-        self._array_fixed = memories + extra["accumulators"] + extra["array"]
+        own = accelerator.weight_memory
+        self._own_weights = own is not None
+        home = accelerator.dram if own is None else own
+        self.plain = own is None and weights is None and accelerator.compression is None
+        """Constants travel as activations do."""
+        self.compresses = accelerator.compression is not None
+        """Constants are stored compressed."""
+        self._constant_rate = Fraction(home.bytes_per_second, accelerator.clock_hz)
+        self._constant_fixed = (
+            self.dma_fixed - accelerator.dram.latency_cycles + home.latency_cycles
+        )
+        self._array_fixed = (
+            memories + extra["accumulators"] + extra["array"] + accelerator.array.startup_cycles
+        )
         self._vector_fixed = accelerator.vector.startup_cycles + memories + extra["vector"]
         self._epilogue_fixed = self._vector_fixed + extra["accumulators"]
         self._tiles: dict[TileShape, ArrayWork] = {}
 
     def transfer_bytes(self, size: int) -> int:
         """Cycles that ``size`` bytes occupy the DRAM port."""
-        dram = ceil_div(size * self._rate.denominator, self._rate.numerator)
-        return max(dram, ceil_div(size, self._port))
+        return max(_at(size, self._rate), _at(size, self._port_rate))
+
+    def transfer(self, size: int, *, constant: bool = False) -> Transfer:
+        """One transfer of ``size`` scratchpad bytes, of an activation or of a constant: constants
+        come from their own memory if there is one, compressed if the machine compresses them. The
+        slowest of memory, decoder and scratchpad port decides."""
+        if not constant:
+            return Transfer(self.dma_fixed, self.transfer_bytes(size), size, "dram")
+        stored = self.stored(size)
+        port = self._port_rate if self._weight_rate is None else self._weight_rate
+        cycles = max(_at(stored, self._constant_rate), _at(size, port))
+        packed = self._accelerator.compression
+        if packed is not None:
+            cycles = max(cycles, ceil_div(size, packed.decode_bytes_per_cycle))
+        memory = "weights" if self._own_weights else "dram"
+        return Transfer(self._constant_fixed, cycles, stored, memory)
+
+    def stored(self, size: int) -> int:
+        """Bytes that a transfer of ``size`` bytes of constants takes in the backing memory."""
+        packed = self._accelerator.compression
+        return size if packed is None else _ceil(size * packed.ratio)
+
+    def constant(self, size: int) -> int:
+        """One transfer of constants when nothing else contends (0 for none)."""
+        moved = self.transfer(size, constant=True)
+        return moved.fixed + moved.cycles if size else 0
 
     def dma(self, size: int) -> int:
         """One DMA transfer of ``size`` bytes, either way, when nothing else contends."""
@@ -90,7 +148,8 @@ class Timing:
         Loads have all channels but the last, stores the last, and they meet at the DRAM port; with
         one channel they take turns.
         """
-        incoming = flow.loads * self.dma_fixed + self.transfer_bytes(flow.read)
+        arriving = self._arriving(flow)
+        incoming = flow.loads * self.dma_fixed + arriving
         outgoing = flow.stores * self.dma_fixed + self.transfer_bytes(flow.written)
         first, last, one = flow.first - flow.hidden, flow.last, ceil_div(compute, tiles)
         if incoming + outgoing <= flow.first + last:
@@ -99,18 +158,33 @@ class Timing:
         # A slot is filled only once it is free: half of a load hides behind the other slot's tile.
         waiting = 0 if channels <= 2 else ceil_div(incoming + compute, 2)
         if channels > 1:
-            incoming = max(self.transfer_bytes(flow.read), ceil_div(incoming, channels - 1))
+            incoming = max(arriving, ceil_div(incoming, channels - 1))
         in_turn = first + max(compute, incoming + outgoing - flow.first - last + one) + last
         if channels == 1:
             return in_turn
         loading = max(incoming, waiting) - flow.hidden
-        port = self.dma_fixed + self.transfer_bytes(flow.read + flow.written) - flow.hidden
+        port = self.dma_fixed + self._at_port(flow) - flow.hidden
         together = max(
             first + compute + last, loading + one + last, first + one + outgoing, port + one
         )
         # A long store makes short loads wait now and then: a quarter of what taking turns costs
         # (tuned against simulated single operators).
         return together + max(0, in_turn - together) // 4
+
+    def _arriving(self, flow: Flow) -> int:
+        """Cycles of all bytes read, one after the other."""
+        constants = self.transfer(flow.constants, constant=True).cycles
+        if self.plain:
+            return self.transfer_bytes(flow.read)
+        return self.transfer_bytes(flow.read - flow.constants) + constants
+
+    def _at_port(self, flow: Flow) -> int:
+        """Cycles that the busier memory port is held."""
+        if self.plain:
+            return self.transfer_bytes(flow.read + flow.written)
+        rest = self.transfer_bytes(flow.read - flow.constants + flow.written)
+        constants = self.transfer(flow.constants, constant=True).cycles
+        return max(rest, constants) if self._own_weights else rest + constants
 
     def array(self, shape: TileShape) -> ArrayWork:
         """One array task: the products of one tile."""
@@ -125,6 +199,7 @@ class Timing:
         cycles = gemm_cycles(
             m, n, k, array.rows, array.cols, array.dataflow, array.overlap,
             skip_idle=array.skip_idle, mac_input=array.mac_input, groups=groups,
+            microarchitecture=array.microarchitecture,
         )  # fmt: skip
         moves = DATAFLOWS[array.dataflow].moves(m, n, k, array.rows, array.cols)
         # The sums of an earlier reduction tile come back from the accumulators once.
@@ -133,7 +208,12 @@ class Timing:
         sram = operands * groups + (shape.bias_bytes if shape.first else 0)
         read = (moves.sums_read + carried) * groups * self.sum_bytes
         written = moves.sums_written * groups * self.sum_bytes
-        ports = max(ceil_div(sram, self._port), ceil_div(max(read, written), self._sum_port))
+        if self._weight_rate is None:
+            operand_cycles = _at(sram, self._port_rate)
+        else:  # each of the split memories has its own port
+            held = moves.b * shape.b_element_bytes * groups
+            operand_cycles = max(_at(sram - held, self._port_rate), _at(held, self._weight_rate))
+        ports = max(operand_cycles, ceil_div(max(read, written), self._sum_port))
         return ArrayWork(max(cycles, ports) + self._array_fixed, sram, read, written)
 
     def lanes(self, kind: OpKind, element_ops: int) -> int:
@@ -143,13 +223,13 @@ class Timing:
 
     def vector(self, kind: OpKind, element_ops: int, sram_bytes: int) -> int:
         """A vector task that reads ``sram_bytes`` from and writes them to the scratchpad in all."""
-        ports = ceil_div(sram_bytes, self._port)
+        ports = _at(sram_bytes, self._port_rate)
         return max(self.lanes(kind, element_ops), ports) + self._vector_fixed
 
     def epilogue(self, kind: OpKind, element_ops: int, out_bytes: int, sums: int) -> int:
         """The vector task that drains ``sums`` accumulators into ``out_bytes`` of output."""
         ports = max(
-            ceil_div(out_bytes, self._port), ceil_div(sums * self.sum_bytes, self._sum_port)
+            _at(out_bytes, self._port_rate), ceil_div(sums * self.sum_bytes, self._sum_port)
         )
         return max(self.lanes(kind, element_ops), ports) + self._epilogue_fixed
 
@@ -161,3 +241,17 @@ class Timing:
     def in_ports(self, size: int) -> int:
         """``size`` scratchpad bytes of one task, in whole port widths: what energy counts."""
         return ceil_div(size, self._port) * self._port
+
+
+def port_rate(memory: Scratchpad) -> Fraction:
+    """Bytes per cycle that each of array, vector unit and DMA may count on."""
+    return Fraction(memory.width_bytes * min(memory.ports, 3), 3)
+
+
+def _ceil(value: Fraction) -> int:
+    return -(-value.numerator // value.denominator)
+
+
+def _at(size: int, rate: Fraction) -> int:
+    """Cycles that ``size`` bytes take at ``rate`` bytes per cycle."""
+    return -(-size * rate.denominator // rate.numerator)

@@ -22,7 +22,7 @@ from accelsim.mapping.vector_tiles import (
     whole,
 )
 from accelsim.plan import Candidate, Tiling
-from accelsim.workload.graph import Op, Workload
+from accelsim.workload.graph import Op, Tensor, Workload
 
 
 def vector_tilings(op: Op, workload: Workload, lanes: int, *, wide: bool) -> Iterator[Tiling]:
@@ -68,10 +68,10 @@ def vector_candidates(
     else:
         tilings = iter((whole(op, workload.tensors[op.output]),) if wide else ())
     for tiling in tilings:
-        yield _candidate(op, workload, tiling, streamed, variant, accelerator, timing)
+        yield vector_candidate(op, workload, tiling, streamed, variant, accelerator, timing)
 
 
-def _candidate(
+def vector_candidate(
     op: Op,
     workload: Workload,
     tiling: Tiling,
@@ -80,49 +80,56 @@ def _candidate(
     accelerator: Accelerator,
     timing: Timing,
 ) -> Candidate:
+    """The candidate of one tiling and residency, counted in closed form."""
     output = workload.tensors[op.output]
     kinds = tile_kinds(op, workload, tiling)
     alignment = accelerator.scratchpad.alignment_bytes
-    layout = vector_workspace(op, workload, tiling, streamed, alignment)
+    slots = accelerator.scratchpad.buffering
+    layout = vector_workspace(op, workload, tiling, streamed, alignment, slots)
     constants = constants_of(op, workload)
     inputs = [workload.tensors[name] for name in op.inputs]
     sliced = [tensor for tensor, tiled in constants if tiled]
     once = [tensor.bytes for tensor, tiled in constants if not tiled]
-    moved = [tensor for tensor in inputs if tensor.name in streamed] + sliced
+    moved = [tensor for tensor in inputs if tensor.name in streamed]
 
-    def loads(tile: VectorTile) -> list[int]:
-        sizes = [vector_input_bytes(op, tensor, output, tile) for tensor in moved]
+    def loads(tensors: list[Tensor], tile: VectorTile) -> list[int]:
+        sizes = [vector_input_bytes(op, tensor, output, tile) for tensor in tensors]
         return [size for size in sizes if size]
 
     def out_bytes(tile: VectorTile) -> int:
         return share(output.bytes, tile.start, tile.count, output.elements)
 
-    compute = pad = transfers = read = 0
+    compute = pad = transfers = read = fixed = stored = 0
     for tile, many in kinds.kinds:
-        sizes = loads(tile)
+        sizes, parts = loads(moved, tile), loads(sliced, tile)
         operands = [vector_input_bytes(op, tensor, output, tile) for tensor in (*inputs, *sliced)]
         taken = sum(operands) + sum(once)
         element_ops = share(op.vector_ops, tile.start, tile.count, output.elements)
         compute += many * timing.vector(op.kind, element_ops, taken + out_bytes(tile))
         pad += many * (timing.in_ports(taken) + timing.in_ports(out_bytes(tile)))
-        transfers += many * len(sizes)
+        transfers += many * (len(sizes) + len(parts))
         read += many * sum(sizes)
-    read += sum(once)
+        fixed += many * sum(parts)
+        stored += many * sum(timing.stored(size) for size in parts)
+    fixed += sum(once)
+    stored += sum(timing.stored(size) for size in once)
     stores = kinds.tiles if op.output in streamed else 0
     written = output.bytes if stores else 0
     last = timing.dma(out_bytes(kinds.last)) if stores else 0
-    first = sum(timing.dma(size) for size in (*once, *loads(kinds.kinds[0][0])) if size)
-    flow = Flow(transfers + len(once), read, stores, written, first, last)
+    start = kinds.kinds[0][0]
+    first = sum(timing.constant(size) for size in (*once, *loads(sliced, start)))
+    first += sum(timing.dma(size) for size in loads(moved, start))
+    flow = Flow(transfers + len(once), read + fixed, stores, written, first, last, constants=fixed)
     return Candidate(
         name=f"{variant}/m{tiling.m}n{tiling.n}k1",
         tiling=tiling,
         streamed=streamed,
         buffer_bytes=layout.bytes,
         prefetch_bytes=0,
-        dram_read_bytes=read,
+        dram_read_bytes=read + stored,
         dram_write_bytes=written,
         cycles=timing.pipelined(flow, compute=compute, tiles=kinds.tiles),
         compute_cycles=compute,
-        scratchpad_bytes=pad + read + written,
+        scratchpad_bytes=pad + read + fixed + written,
         vector_ops=op.vector_ops,
     )

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from accelsim.dataflow.counts import ceil_div
 from accelsim.mapping.tiles import (
     Range,
     element_bytes,
@@ -19,7 +20,7 @@ from accelsim.mapping.tiles import (
     split,
 )
 from accelsim.plan import Tiling
-from accelsim.workload.graph import Op, OpKind, Tensor, Window, Workload
+from accelsim.workload.graph import BITS, Op, OpKind, Tensor, Window, Workload
 
 POOLS = (OpKind.MAX_POOL, OpKind.AVERAGE_POOL, OpKind.GLOBAL_AVERAGE_POOL)
 
@@ -89,8 +90,8 @@ def tile_kinds(op: Op, workload: Workload, tiling: Tiling) -> TileKinds:
     window = pool_window(op)
     if window is not None:
         return _pool_kinds(window, tiling)
-    tensors = [workload.tensors[name] for name in (*op.inputs, op.weight, op.bias) if name]
-    amounts = [op.vector_ops, output.bytes, *(tensor.bytes for tensor in tensors)]
+    names = [name for name in (*op.inputs, op.weight, op.bias) if name]
+    amounts = [op.vector_ops, output.bytes, *(workload.read_bytes(op, name) for name in names)]
     tiles = -(-output.elements // tiling.m)
     if tiles > 2 and all(a * tiling.m % output.elements == 0 for a in amounts):
         before = (tiles - 1) * tiling.m
@@ -120,8 +121,9 @@ def _pool_kinds(window: Window, tiling: Tiling) -> TileKinds:
 
 
 def vector_grain(op: Op, output: Tensor) -> int:
-    """Output elements that cannot be split (not for pools): the last axis of a softmax, or 1."""
-    if op.kind is OpKind.SOFTMAX and output.shape:
+    """Output elements that cannot be split (not for pools): the last axis of a softmax or a
+    normalisation, or 1."""
+    if op.kind in (OpKind.SOFTMAX, OpKind.LAYER_NORM) and output.shape:
         return max(1, output.shape[-1])
     return 1
 
@@ -131,13 +133,16 @@ def vector_input_bytes(op: Op, source: Tensor, output: Tensor, tile: VectorTile)
 
     Pools: the input pixels of its windows with halo. Otherwise the share of the input that the tile
     is of the output, which is exact for element-wise operators and sums to the whole input for all
-    others (a slice included: which elements it skips is not part of an operator, so it is taken to
-    read all of its input).
+    others (a strided slice included: which elements it skips is not part of an operator, so it is
+    taken to read all of its input), or to what the operator picks.
     """
     window = pool_window(op)
     if window is not None:
         return input_pixels(window, *tile.pixels) * tile.channels * element_bytes(source)
-    return share(source.bytes, tile.start, tile.count, output.elements)
+    size = source.bytes
+    if op.picks:
+        size = min(size, ceil_div(output.elements * BITS[source.dtype], 8))
+    return share(size, tile.start, tile.count, output.elements)
 
 
 def largest(op: Op, tensor: Tensor, output: Tensor, kinds: TileKinds) -> int:

@@ -1,0 +1,141 @@
+"""A memory plan without a solver: the file's order, residency as far as it fits, first-fit places.
+
+For design sweeps and whole-network timing with a given mapping rule: the cost is linear in the
+number of operators (times the length of what stays resident). Nothing about it is optimal, and the
+plan says so (``proved`` is false); ``ilp`` finds the best one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from accelsim.arch.parts import Accelerator
+from accelsim.errors import Infeasibility, InfeasibleError
+from accelsim.mapping.layout import align
+from accelsim.mapping.rules import ruled_candidate
+from accelsim.mapping.timing import Timing
+from accelsim.plan import Candidate, MemoryPlan, Step
+from accelsim.workload.graph import Op, Workload
+
+Range = tuple[int, int]
+"""(first address, bytes)."""
+
+
+def quick_plan(workload: Workload, accelerator: Accelerator, rule: str = "layer") -> MemoryPlan:
+    """Every operator in file order with the tiling of ``rule`` (``accelsim.mapping.rules``).
+
+    An activation stays in the scratchpad from the step that makes it to its last reader if it fits
+    beside the tile buffers of all steps in between; graph inputs and outputs, and what does not
+    fit, stream tile by tile. Raises InfeasibleError when the tile buffers of an operator alone
+    exceed the scratchpad.
+    """
+    timing = Timing(accelerator)
+    everything = [frozenset((*op.inputs, op.output)) for op in workload.ops]
+    streaming = [
+        ruled_candidate(rule, op, workload, streamed, accelerator, timing)
+        for op, streamed in zip(workload.ops, everything, strict=True)
+    ]
+    capacity = accelerator.scratchpad.bytes
+    for candidate, op in zip(streaming, workload.ops, strict=True):
+        if candidate.buffer_bytes > capacity:
+            raise InfeasibleError(_too_large(rule, op, candidate, capacity))
+    kept = _keep(workload, accelerator, [c.buffer_bytes for c in streaming])
+    steps = []
+    for index, (op, candidate) in enumerate(zip(workload.ops, streaming, strict=True)):
+        resident = {name: kept[name].address for name in (*op.inputs, op.output) if name in kept}
+        if resident:
+            streamed = everything[index] - resident.keys()
+            candidate = ruled_candidate(rule, op, workload, streamed, accelerator, timing)
+        alive = {name: k.address for name, k in kept.items() if k.first <= index <= k.last}
+        steps.append(Step(op.name, candidate, addresses=alive, buffer_address=0))
+    return _plan(workload, accelerator, tuple(steps), kept)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A resident tensor: steps [first, last] and where it lies."""
+
+    first: int
+    last: int
+    address: int
+    size: int
+
+
+def _keep(workload: Workload, accelerator: Accelerator, buffers: list[int]) -> dict[str, Kept]:
+    """Which activations stay, first come first served, above the tile buffers of their steps.
+
+    Tile buffers begin at address 0. A tensor whose resident form needs fewer buffers than the
+    streamed one that was reckoned with leaves the difference unused.
+    """
+    capacity, alignment = accelerator.scratchpad.bytes, accelerator.scratchpad.alignment_bytes
+    turn = {op.name: index for index, op in enumerate(workload.ops)}
+    kept: dict[str, Kept] = {}
+    for first, op in enumerate(workload.ops):
+        readers = workload.consumers.get(op.output, ())
+        if op.output in workload.outputs or not readers:
+            continue
+        last = max(turn[reader.name] for reader in readers)
+        size = align(workload.tensors[op.output].bytes, alignment)
+        taken = [(0, max(buffers[first : last + 1]))]
+        taken += [(k.address, k.size) for k in kept.values() if k.first <= last and first <= k.last]
+        address = _first_fit(taken, size, capacity)
+        if address is not None:
+            kept[op.output] = Kept(first, last, address, size)
+    return kept
+
+
+def _first_fit(taken: list[Range], size: int, capacity: int) -> int | None:
+    """Lowest address of a gap of ``size`` bytes between ``taken`` ranges."""
+    address = 0
+    for start, length in sorted(taken):
+        if start - address >= size:
+            break
+        address = max(address, start + length)
+    return address if address + size <= capacity else None
+
+
+def _plan(
+    workload: Workload,
+    accelerator: Accelerator,
+    steps: tuple[Step, ...],
+    kept: Mapping[str, Kept],
+) -> MemoryPlan:
+    traffic = sum(s.candidate.dram_read_bytes + s.candidate.dram_write_bytes for s in steps)
+    live = [
+        step.candidate.buffer_bytes
+        + sum(k.size for k in kept.values() if k.first <= index <= k.last)
+        for index, step in enumerate(steps)
+    ]
+    tops = [step.candidate.buffer_bytes for step in steps]
+    tops += [k.address + k.size for k in kept.values()]
+    cycles = sum(step.candidate.cycles for step in steps)
+    plan = MemoryPlan(
+        steps=steps,
+        peak_bytes=max(tops, default=0),
+        lower_bound_bytes=max(live, default=0),
+        traffic_bytes=traffic,
+        spill_bytes=0,
+        cost=cycles,
+        cost_lower_bound=0,
+        objective="latency",
+        proved=False,
+        status="feasible",
+        solver="rule",
+    )
+    return replace(plan, notes=("residency first come first served, not optimised",))
+
+
+def _too_large(rule: str, op: Op, candidate: Candidate, capacity: int) -> Infeasibility:
+    return Infeasibility(
+        statement=f"operator {op.name!r}: the tile buffers of rule '{rule}' ({candidate.name}) do "
+        "not fit the scratchpad",
+        demand=candidate.buffer_bytes,
+        limit=capacity,
+        unit="B",
+        terms=(("tile buffers", candidate.buffer_bytes),),
+        levers=(
+            f"a scratchpad of at least {candidate.buffer_bytes} bytes",
+            "another mapping rule, or the mapping search",
+        ),
+    )

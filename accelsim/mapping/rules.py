@@ -1,0 +1,198 @@
+"""Mappings that are given instead of searched: a rule for every operator, or a tiling by name.
+
+A rule is a function from an operator and a machine to a tiling; a new rule is one function and one
+entry of :data:`RULES`. What a user fixes is obeyed to the letter or refused with the reason
+(:func:`given_candidate`); nothing is rounded to something that fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from accelsim.arch.parts import Accelerator
+from accelsim.dataflow.counts import ceil_div
+from accelsim.errors import AccelsimError, Mistake
+from accelsim.mapping.array import (
+    accumulator_tile_elements,
+    block_tiles,
+    loop_nest,
+    pixel_tiles,
+    realise,
+    reduction_tiles,
+)
+from accelsim.mapping.tiles import ArrayOp, array_op
+from accelsim.mapping.timing import Timing
+from accelsim.mapping.vector import vector_candidate, vector_tilings
+from accelsim.mapping.vector_tiles import whole
+from accelsim.plan import Candidate, Tiling
+from accelsim.workload.graph import Op, Workload
+
+Rule = Callable[[ArrayOp, Accelerator], Tiling]
+
+
+def fold(operands: ArrayOp, accelerator: Accelerator) -> Tiling:
+    """One fold of the array per tile: what the array holds at once stays in it while the third
+    dimension streams past, as far as half of the accumulators allows."""
+    array, gemm = accelerator.array, operands.gemm
+    rows, cols = array.rows, array.cols
+    if array.dataflow == "os":
+        m, n, k = rows, min(cols, gemm.n), gemm.k
+    elif array.dataflow == "is":
+        m, n, k = cols, gemm.n, min(rows, gemm.k)
+    else:
+        m, n, k = gemm.m, min(cols, gemm.n), min(rows, gemm.k)
+    sums = accumulator_tile_elements(accelerator)
+    n = max(1, min(n, sums // min(m, gemm.m)) if array.dataflow == "is" else n)
+    return Tiling(whole_rows(operands, max(1, min(m, sums // n))), n, k, "nmk")
+
+
+def layer(operands: ArrayOp, accelerator: Accelerator) -> Tiling:
+    """The reduction whole, as many output channels as the accumulators hold for one output row
+    (in whole array columns), then as many output rows as fit."""
+    gemm, cols = operands.gemm, accelerator.array.cols
+    sums = accumulator_tile_elements(accelerator)
+    window = operands.op.window
+    row = min(window.out_width if window else 1, gemm.m)
+    widest = max(1, sums // row)
+    n = gemm.n if gemm.n <= widest else max(1, widest // cols * cols or widest)
+    return Tiling(whole_rows(operands, max(1, min(gemm.m, sums // n))), n, gemm.k, "nmk")
+
+
+RULES: Mapping[str, Rule] = MappingProxyType({"fold": fold, "layer": layer})
+"""Name -> rule for array operators. Operators of the vector unit have one tile if they are
+resident, else tiles of the largest size whose buffers fit half of the scratchpad."""
+
+
+def whole_rows(operands: ArrayOp, m: int) -> int:
+    """``m`` output pixels (at most) as a legal tile: whole output rows, or a part of one."""
+    window = operands.op.window
+    m = min(m, operands.gemm.m)
+    if window is None or m <= window.out_width:
+        return m
+    return m // window.out_width * window.out_width
+
+
+def ruled_candidate(
+    rule: str,
+    op: Op,
+    workload: Workload,
+    streamed: frozenset[str],
+    accelerator: Accelerator,
+    timing: Timing,
+    *,
+    hidden: int | None = None,
+) -> Candidate:
+    """The candidate that a rule of :data:`RULES` gives an operator."""
+    if op.gemm is None:
+        return _ruled_vector(op, workload, streamed, accelerator, timing)
+    operands = array_op(op, workload)
+    tiling = RULES[rule](operands, accelerator)
+    return array_candidate(operands, tiling, streamed, rule, accelerator, timing, hidden=hidden)
+
+
+def _ruled_vector(
+    op: Op, workload: Workload, streamed: frozenset[str], accelerator: Accelerator, timing: Timing
+) -> Candidate:
+    if not streamed:
+        tiling = whole(op, workload.tensors[op.output])
+        return vector_candidate(op, workload, tiling, streamed, "rule", accelerator, timing)
+    room = accelerator.scratchpad.bytes // 2
+    found = None
+    for wide in (True, False):
+        for tiling in vector_tilings(op, workload, accelerator.vector.lanes, wide=wide):
+            found = vector_candidate(op, workload, tiling, streamed, "rule", accelerator, timing)
+            if found.buffer_bytes <= room:
+                return found
+    assert found is not None, "an operator has at least one tiling"
+    return found
+
+
+def array_candidate(
+    operands: ArrayOp,
+    tiling: Tiling,
+    streamed: frozenset[str],
+    variant: str,
+    accelerator: Accelerator,
+    timing: Timing,
+    *,
+    hidden: int | None = None,
+) -> Candidate:
+    """The candidate of one loop nest; ``hidden`` as for :func:`accelsim.mapping.array.realise`."""
+    nest = loop_nest(
+        operands,
+        pixel_tiles(operands, tiling.m),
+        block_tiles(operands, tiling.n),
+        reduction_tiles(operands, tiling.k),
+        tiling.order,
+        timing,
+    )
+    return realise(nest, operands, streamed, variant, accelerator, timing, hidden=hidden)
+
+
+def given_candidate(
+    op: Op,
+    workload: Workload,
+    tiling: Tiling,
+    streamed: frozenset[str],
+    accelerator: Accelerator,
+    timing: Timing,
+    *,
+    hidden: int | None = None,
+) -> Candidate:
+    """The candidate of a tiling that a user fixed.
+
+    Raises AccelsimError (M320) with everything that keeps the tiling from being executed as
+    written: sizes beyond the operator, pixel tiles that are neither whole output rows nor a part of
+    one, sums that do not fit half of the accumulators, streamed tensors it does not have.
+    """
+    wrong = list(_objections(op, workload, tiling, streamed, accelerator))
+    if wrong:
+        text = f"operator '{op.name}': mapping m{tiling.m} n{tiling.n} k{tiling.k} {tiling.order}"
+        raise AccelsimError([Mistake("M320", f"{text}: {why}", hint) for why, hint in wrong])
+    if op.gemm is None:
+        return vector_candidate(op, workload, tiling, streamed, "fixed", accelerator, timing)
+    operands = array_op(op, workload)
+    return array_candidate(operands, tiling, streamed, "fixed", accelerator, timing, hidden=hidden)
+
+
+def _objections(
+    op: Op, workload: Workload, tiling: Tiling, streamed: frozenset[str], accelerator: Accelerator
+) -> list[tuple[str, str]]:
+    """(reason, remedy) of everything that is wrong with a fixed mapping."""
+    known = (*op.inputs, op.output)
+    found = [
+        (f"it streams '{name}', which the operator does not touch", "one of: " + ", ".join(known))
+        for name in sorted(streamed)
+        if name not in known
+    ]
+    if op.gemm is None:
+        limits = whole(op, workload.tensors[op.output])
+    else:
+        gemm = op.gemm
+        limits = Tiling(gemm.m, max(gemm.n, gemm.n * gemm.groups), gemm.k)
+    for name in ("m", "n", "k"):
+        value, limit = getattr(tiling, name), getattr(limits, name)
+        if not 1 <= value <= limit:
+            found.append((f"{name} must be between 1 and {limit}", f"{name}: {limit}"))
+    if tiling.order not in ("nmk", "mnk"):
+        found.append((f"no loop order '{tiling.order}'", "nmk or mnk"))
+    if op.gemm is None or found:
+        return found
+    operands = array_op(op, workload)
+    if op.gemm.groups > 1 and tiling.n > op.gemm.n and tiling.n % op.gemm.n:
+        found.append((f"n cuts a group of {op.gemm.n} channels", f"a multiple of {op.gemm.n}"))
+    legal = whole_rows(operands, tiling.m)
+    if legal != tiling.m:
+        found.append(("m is neither whole output rows nor a part of one", f"m: {legal}"))
+    sums = tiling.m * min(tiling.n, limits.n)
+    room = accumulator_tile_elements(accelerator)
+    if sums > room:
+        size = ceil_div(accelerator.array.accumulator_bits, 8)
+        found.append(
+            (
+                f"{sums} sums of {size} bytes do not fit half of the accumulators ({room} sums)",
+                "a smaller m or n, or larger accumulators",
+            )
+        )
+    return found
