@@ -38,8 +38,8 @@ lint: $(VENV)/.dev       ## style, types, import direction
 verify: $(VENV)/.dev     ## slow suites, and all property tests on fresh random cases
 	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -n $(JOBS)
 
-bench: $(VENV)/.dev      ## speed and memory as ratios
-	@echo "no benchmark suite yet: speed figures arrive with the simulator and fault-engine benchmarks"
+bench: $(VENV)/.dev      ## speed and memory as ratios, into docs/benchmarks.md (BENCH="--only NAME --cached-peers")
+	$(BIN)/python -m benchmarks.run --write $(BENCH)
 
 lock: $(VENV)/.created   ## pin the dependencies again, with hashes and without index addresses
 	$(BIN)/python -m pip install --quiet pip-tools

@@ -32,6 +32,7 @@ from accelsim.record import BASE, RunRecord, VariantRecord
 from accelsim.reference import References, check_references
 from accelsim.sim.check import TraceError, check_placement, check_trace
 from accelsim.sim.engine import simulate
+from accelsim.sim.expand import expand
 from accelsim.sim.exposure import exposures
 from accelsim.sim.rle import dump_trace
 from accelsim.sim.trace import Trace
@@ -250,10 +251,10 @@ def run_variant(
 
 def read_workload(config: RunConfig) -> Workload:
     """The network of a variant."""
-    from accelsim.workload.onnx_reader import read_onnx
+    from accelsim.workload.reader import read_network
 
     chosen = config.workload
-    workload = read_onnx(chosen.model, batch=chosen.batch, unsupported=chosen.unsupported)
+    workload = read_network(chosen.model, batch=chosen.batch, unsupported=chosen.unsupported)
     if not config.simulate:
         return workload
     assert config.accelerator is not None, "the config reader asks for a machine"
@@ -297,7 +298,7 @@ def simulate_design(config: RunConfig, workload: Workload) -> Simulated:
 
 def execute(workload: Workload, accelerator: Accelerator, plan: MemoryPlan) -> Trace:
     """Lower a plan and simulate it; the independent checks of trace and traffic always run."""
-    trace = simulate(lower(workload, accelerator, plan))
+    trace = simulate(expand(lower(workload, accelerator, plan)))
     array = accelerator.array
     check_trace(
         trace,

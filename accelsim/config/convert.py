@@ -15,6 +15,7 @@ from accelsim.arch.parts import (
     Compression,
     Dma,
     Dram,
+    EnergyOptions,
     PeSpads,
     Scratchpad,
     SystolicArray,
@@ -22,11 +23,14 @@ from accelsim.arch.parts import (
 )
 from accelsim.config.hardware import (
     AcceleratorPart,
+    AccelergyPart,
     ArrayPart,
     CompressionPart,
     DramPart,
+    EnergyPart,
     ScratchpadPart,
 )
+from accelsim.config.problems import where
 from accelsim.config.requirements import SafetyPart
 from accelsim.config.schema import RUN, DataPart, FaultsPart
 from accelsim.config.semantics import Draft, path_of
@@ -42,6 +46,7 @@ from accelsim.config.types import (
     WorkloadConfig,
 )
 from accelsim.config.yamlpos import Node
+from accelsim.cost.tables import EnergyTable
 from accelsim.errors import Location
 
 _RATES = (
@@ -70,7 +75,7 @@ def run_config(name: str, draft: Draft, seed: int | None) -> RunConfig:
             part.workload.precision,
         ),
         simulate=part.simulate,
-        accelerator=accelerator(machine) if machine is not None else None,
+        accelerator=accelerator(machine, tree) if machine is not None else None,
         mapping=MappingConfig(**part.mapping.model_dump()),
         schedule=ScheduleConfig(**part.schedule.model_dump()),
         data=_data(part.data, tree) if part.data is not None else None,
@@ -80,8 +85,9 @@ def run_config(name: str, draft: Draft, seed: int | None) -> RunConfig:
     )
 
 
-def accelerator(part: AcceleratorPart) -> Accelerator:
-    """The machine of a validated accelerator part."""
+def accelerator(part: AcceleratorPart, tree: Node) -> Accelerator:
+    """The machine of a validated accelerator part of the run ``tree``. AccelsimError for an energy
+    table of the user's that cannot be used."""
     return Accelerator(
         name=part.name,
         clock_hz=part.clock,
@@ -98,6 +104,7 @@ def accelerator(part: AcceleratorPart) -> Accelerator:
         protection=part.protection.model_dump(),
         weight_memory=_dram(part.weight_memory) if part.weight_memory else None,
         compression=_compression(part.compression) if part.compression else None,
+        energy_options=_energy(part.energy, tree),
         cores=part.cores,
     )
 
@@ -110,7 +117,12 @@ def _array(part: ArrayPart) -> SystolicArray:
 
 def _scratchpad(part: ScratchpadPart) -> Scratchpad:
     return Scratchpad(
-        part.size, part.alignment, part.width, ports=part.ports, buffering=part.buffering
+        part.size,
+        part.alignment,
+        part.width,
+        ports=part.ports,
+        buffering=part.buffering,
+        banks=part.banks,
     )
 
 
@@ -120,6 +132,34 @@ def _compression(part: CompressionPart) -> Compression:
 
 def _dram(part: DramPart) -> Dram:
     return Dram(part.kind, part.bandwidth, part.latency_cycles, part.model)
+
+
+def _energy(part: EnergyPart, tree: Node) -> EnergyOptions:
+    return EnergyOptions(
+        fill_from=tuple(part.fill_from),
+        scale=part.scale,
+        vdd=part.vdd,
+        clock_gating=part.clock_gating,
+        leakage_mw_per_mm2=dict(part.leakage_by_block),
+        own_table=_own_table(part.accelergy, tree) if part.accelergy else None,
+    )
+
+
+def _own_table(part: AccelergyPart, tree: Node) -> EnergyTable:
+    from accelsim.cost.accelergy import AccelergyFiles, own_table
+
+    key = "accelerator.energy.accelergy"
+    return own_table(
+        AccelergyFiles(
+            ert=path_of(tree, f"{key}.ert"),
+            node_nm=part.node,
+            art=path_of(tree, f"{key}.art") if part.art else None,
+            map=part.map,
+            bits=part.bits,
+            areas=part.areas,
+            location=where(tree, key),
+        )
+    )
 
 
 def _data(part: DataPart, tree: Node) -> DataConfig:

@@ -37,7 +37,12 @@ LARGEST_PIXEL = 1e9
 class WorkloadPart(Part):
     """Which network runs."""
 
-    model: Annotated[File, about("ONNX file of the network, relative to this file")]
+    model: Annotated[
+        File,
+        about(
+            "file of the network (ONNX, TensorFlow Lite, SCALE-Sim topology, YAML), relative to this"
+        ),
+    ]
     batch: Annotated[int, Field(ge=1, le=65_536), about("images per inference", unit="images")] = 1
     unsupported: Annotated[
         str,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from accelsim.config.problems import Problems, find, where
 from accelsim.config.schema import RunPart
 from accelsim.config.yamlpos import Node
+from accelsim.errors import AccelsimError
 
 FILES = ("workload.model", "data.file", "faults.bounds")
 """Keys that name a file which must exist."""
@@ -93,17 +94,39 @@ def _check_files(draft: Draft, problems: Problems) -> None:
 
 
 def _check_energy(draft: Draft, problems: Problems) -> None:
-    machine = draft.part.accelerator
+    """The energy figures fit the machine, or are scaled to it, and none is missing."""
+    machine, tree = draft.part.accelerator, draft.tree
     if machine is None:
         return
+    from accelsim.config.convert import accelerator
+    from accelsim.cost.accelergy import OWN
+    from accelsim.cost.area import area
+    from accelsim.cost.constants import constants
     from accelsim.cost.tables import TABLES
 
-    table = TABLES[machine.energy.table]
-    at = where(draft.tree, "accelerator.technology")
-    if machine.technology != table.node_nm:
-        message = f"energy table '{machine.energy.table}' is for {table.node_nm} nm, not for "
+    energy = machine.energy
+    if energy.table == OWN and energy.accelergy is None:
+        hint = "accelergy: {ert: ERT.yaml, node: 45 nm}"
+        at = where(tree, "accelerator.energy.table")
+        problems.add(
+            "C002", "'accelergy' is missing in energy, table: accelergy needs it", hint, at
+        )
+        return
+    node = energy.accelergy.node if energy.accelergy else TABLES[energy.table].node_nm
+    if machine.technology != node and not energy.scale:
+        message = f"energy table '{energy.table}' is for {node} nm, not for "
         message += f"{machine.technology} nm"
-        problems.add("C009", message, f"technology: {table.node_nm} nm", at)
+        hint = f"technology: {node} nm, or energy: {{scale: true}}"
+        problems.add("C009", message, hint, where(tree, "accelerator.technology"))
+        return
+    try:
+        made = accelerator(machine, tree)
+        constants(made)
+        area(made)
+    except AccelsimError as error:
+        for wrong in error.mistakes:
+            at = wrong.location or where(tree, "accelerator.energy")
+            problems.add(wrong.code, wrong.message, wrong.hint, at)
 
 
 def _check_detection(draft: Draft, problems: Problems) -> None:

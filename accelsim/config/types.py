@@ -14,7 +14,7 @@ class WorkloadConfig:
     """Which network, and what to do with operators the simulator does not know."""
 
     model: str
-    """Absolute path of the ONNX file."""
+    """Absolute path of the network's file."""
     batch: int = 1
     unsupported: str = "refuse"
     """``refuse`` or ``fallback`` (costed as element-wise work and listed in the report)."""

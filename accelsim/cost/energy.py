@@ -1,33 +1,45 @@
-"""Energy of a simulated inference: what the tasks moved and computed, times one table.
+"""Energy of a simulated inference: what it moved and computed, times one table.
 
-- a MAC of w-bit operands: w-bit multiplication and an addition at accumulator width; registers and
-  wires inside the array are not in the tables and not counted;
-- SRAM: per 64-bit access, log-log interpolation over the memory's size (outside the table the
-  nearest segment goes on); scratchpad transfers are rounded up to port widths per task, the
-  accumulators' port fits a row of sums, so nothing is rounded there;
+- a MAC of w-bit operands: w-bit multiplication and an addition at accumulator width;
+- registers: flip-flops of the array and of the vector lanes that take a new value, the array's by
+  what its dataflow moves (accelsim.cost.registers); wires: bits that cross from PE to PE, over the
+  side of a PE. Both only when the table has figures;
+- clock: flip-flops that are clocked and keep their value. While a unit idles, ``clock_gating`` of
+  it is saved; control is never gated. Clock trees above the flip-flops are not in it;
+- SRAM: per 64-bit access by the size of a bank (accelsim.cost.sram); scratchpad transfers are
+  rounded up to port widths per task, the accumulators' port fits a row of sums, so nothing is
+  rounded there;
 - vector unit: every element operation is taken as a fixed-point rescale, a 32-bit multiplication
   and a 32-bit addition (right for requantisation and quantised additions, an upper estimate for
   maxima and copies);
 - DRAM: pJ per bit of the memory's kind, both ways;
-- static: leakage per area times area times makespan.
+- static: leakage per area times area times makespan, block by block.
 
-A structure's protection multiplies its dynamic energy. Control logic has no dynamic term: no public
-figure per flip-flop and cycle was read.
+A structure's protection multiplies its dynamic energy.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from accelsim.arch.parts import Accelerator
 from accelsim.arch.protection import protection_of
-from accelsim.cost.area import area
-from accelsim.cost.tables import DRAM, TABLES, EnergyTable
-from accelsim.dataflow.counts import ceil_div
+from accelsim.cost.activity import (
+    Activity,
+    activity_by_op,
+    graph_activity,
+    program_activity,
+)
+from accelsim.cost.area import LANE_REGISTER_BITS, area
+from accelsim.cost.breakdown import EnergyBreakdown
+from accelsim.cost.constants import Constants, constants
+from accelsim.cost.registers import clocked_bits
+from accelsim.cost.scaling import power_law
+from accelsim.cost.tables import DRAM, TABLES
+from accelsim.cost.units import UnitEnergies, unit_energies_of
 from accelsim.errors import AccelsimError, Mistake, suggest
-from accelsim.taskgraph import Task, TaskGraph
+from accelsim.program import Program
+from accelsim.taskgraph import TaskGraph
 
 __all__ = [
     "TABLES",
@@ -36,93 +48,61 @@ __all__ = [
     "dram_pj_per_byte",
     "energy",
     "energy_by_op",
+    "energy_notes",
+    "energy_of",
     "interpolate",
     "static_pj_per_cycle",
     "unit_energies",
 ]
 
-
-@dataclass(frozen=True)
-class EnergyBreakdown:
-    """Joules by component."""
-
-    dram_j: float
-    scratchpad_j: float
-    accumulators_j: float
-    array_j: float
-    vector_j: float
-    static_j: float
-
-    @property
-    def total_j(self) -> float:
-        """Sum of the components in joules."""
-        parts = (self.dram_j, self.scratchpad_j, self.accumulators_j)
-        return math.fsum((*parts, self.array_j, self.vector_j, self.static_j))
+PICO = 1e-12
 
 
-@dataclass(frozen=True)
-class UnitEnergies:
-    """Picojoules of one event on a given accelerator, protections included."""
+def energy(graph: TaskGraph | Program, cycles: int, accelerator: Accelerator) -> EnergyBreakdown:
+    """Energy of one run that took ``cycles``.
 
-    dram_byte: float
-    scratchpad_byte: float
-    accumulator_byte: float
-    mac: float
-    vector_op: float
-    static_cycle: float
-
-
-@dataclass(frozen=True)
-class _Counts:
-    """Integer totals of some tasks."""
-
-    dram_bytes: int
-    scratchpad_bytes: int
-    accumulator_bytes: int
-    macs: int
-    vector_ops: int
-
-
-def energy(graph: TaskGraph, cycles: int, accelerator: Accelerator) -> EnergyBreakdown:
-    """Energy of one inference that took ``cycles``.
-
-    Raises AccelsimError for an unknown table or DRAM kind, and when the accelerator's technology is
-    not the table's.
+    Raises AccelsimError for what :func:`accelsim.cost.constants.constants` refuses.
     """
     units = unit_energies(accelerator)
-    return _breakdown(_count(graph.tasks, accelerator), cycles, units)
+    if isinstance(graph, Program):
+        did = program_activity(graph, accelerator)
+    else:
+        did = graph_activity(graph, accelerator)
+    return _breakdown(did, cycles, accelerator, units)
 
 
-def energy_by_op(graph: TaskGraph, accelerator: Accelerator) -> dict[str, EnergyBreakdown]:
-    """Dynamic energy per operator in execution order (static energy belongs to the makespan)."""
+def energy_by_op(
+    graph: TaskGraph | Program, accelerator: Accelerator
+) -> dict[str, EnergyBreakdown]:
+    """Energy per operator in execution order, without static and clock energy: these belong to the
+    makespan (:meth:`EnergyBreakdown.with_share_of`)."""
     units = unit_energies(accelerator)
-    tasks: dict[str, list[Task]] = {name: [] for name in graph.op_order}
-    for task in graph.tasks:
-        tasks.setdefault(task.op, []).append(task)
-    return {op: _breakdown(_count(found, accelerator), 0, units) for op, found in tasks.items()}
+    return {
+        op: _breakdown(did, 0, accelerator, units)
+        for op, did in activity_by_op(graph, accelerator).items()
+    }
+
+
+def energy_of(
+    activity: Activity, accelerator: Accelerator, figures: Constants | None = None
+) -> EnergyBreakdown:
+    """Energy of a run's totals (``activity.cycles``: its makespan, 0 for a part of a run).
+
+    ``figures``: in place of the accelerator's :func:`accelsim.cost.constants.constants`.
+    Raises AccelsimError for what these refuse.
+    """
+    units = unit_energies_of(accelerator, figures or constants(accelerator))
+    return _breakdown(activity, activity.cycles, accelerator, units)
 
 
 def unit_energies(accelerator: Accelerator) -> UnitEnergies:
     """What one byte, MAC, element operation and cycle cost on this accelerator."""
-    table = _table_of(accelerator)
-    array = accelerator.array
-    factor = {
-        name: protection_of(accelerator, name).energy_factor
-        for name in ("scratchpad", "accumulators", "array", "vector")
-    }
-    multiply = interpolate(table.series("int_mult"), max(array.operand_bits, array.weight_bits))
-    add = interpolate(table.series("int_add"), array.accumulator_bits)
-    return UnitEnergies(
-        dram_byte=dram_pj_per_byte(accelerator),
-        scratchpad_byte=_sram_byte(table, accelerator.scratchpad.bytes) * factor["scratchpad"],
-        accumulator_byte=_sram_byte(table, accelerator.accumulators.bytes) * factor["accumulators"],
-        mac=(multiply + add) * factor["array"],
-        vector_op=(
-            interpolate(table.series("int_mult"), 32) + interpolate(table.series("int_add"), 32)
-        )
-        * factor["vector"],
-        static_cycle=static_pj_per_cycle(accelerator),
-    )
+    return unit_energies_of(accelerator, constants(accelerator))
+
+
+def energy_notes(accelerator: Accelerator) -> tuple[str, ...]:
+    """What a reader of the energies must know: filled in, scaled, not counted."""
+    return constants(accelerator).notes
 
 
 def dram_pj_per_byte(accelerator: Accelerator) -> float:
@@ -138,67 +118,62 @@ def dram_pj_per_byte(accelerator: Accelerator) -> float:
 
 def static_pj_per_cycle(accelerator: Accelerator) -> float:
     """Leakage in pJ per cycle: mW/mm2 x mm2 x seconds per cycle."""
+    if accelerator.energy_options.leakage_mw_per_mm2 or accelerator.energy_options.own_table:
+        return unit_energies(accelerator).static_cycle
     milliwatts = float(accelerator.leakage_mw_per_mm2) * area(accelerator).total_mm2
     return milliwatts * 1e9 / accelerator.clock_hz
 
 
-def interpolate(points: tuple[tuple[int, float], ...], x: int) -> float:
+def interpolate(points: Sequence[tuple[int, float]], x: float) -> float:
     """Log-log interpolation; beyond the ends the nearest segment goes on. Exact at the points."""
-    assert len(points) >= 2, "a series needs two points"
-    known = dict(points)
-    if x in known:
-        return known[x]
-    above = next((i for i, (size, _) in enumerate(points) if size > x), len(points) - 1)
-    (x0, y0), (x1, y1) = points[max(0, above - 1)], points[max(1, above)]
-    slope = math.log(y1 / y0) / math.log(x1 / x0)
-    return y0 * math.pow(x / x0, slope)
+    return power_law([(float(at), value) for at, value in points], x)
 
 
-def _table_of(accelerator: Accelerator) -> EnergyTable:
-    table = TABLES.get(accelerator.energy_table)
-    if table is None:
-        hint = suggest(accelerator.energy_table, tuple(TABLES))
-        raise AccelsimError(
-            Mistake("E802", f"unknown energy table {accelerator.energy_table!r}", hint)
-        )
-    if table.node_nm != accelerator.technology_nm:
-        raise AccelsimError(
-            Mistake(
-                "E803",
-                f"energy table {table.name!r} is for {table.node_nm} nm, the accelerator is "
-                f"{accelerator.technology_nm} nm",
-                "use a table of the same node: figures are not scaled silently",
-            )
-        )
-    return table
+def _breakdown(
+    did: Activity, cycles: int, accelerator: Accelerator, units: UnitEnergies
+) -> EnergyBreakdown:
+    def moved(memory: str, read: int, written: int) -> float:
+        costs = units.memories[memory]
+        if costs.read == costs.write:
+            return (read + written) * costs.read * PICO
+        return (read * costs.read + written * costs.write) * PICO
 
-
-def _sram_byte(table: EnergyTable, size: int) -> float:
-    """pJ per byte of a memory of ``size`` bytes: an eighth of a 64-bit access."""
-    return interpolate(table.series("sram"), max(1, size)) / 8
-
-
-def _count(tasks: Iterable[Task], accelerator: Accelerator) -> _Counts:
-    """Integer totals first, so that the result does not depend on the order of tasks."""
-    width = accelerator.scratchpad.width_bytes
-    dram = pad = sums = macs = element_ops = 0
-    for task in tasks:
-        dram += task.dram_read_bytes + task.dram_write_bytes
-        pad += ceil_div(task.sram_read_bytes, width) * width
-        pad += ceil_div(task.sram_write_bytes, width) * width
-        sums += task.accumulator_read_bytes + task.accumulator_write_bytes
-        macs += task.macs
-        element_ops += task.vector_ops
-    return _Counts(dram, pad, sums, macs, element_ops)
-
-
-def _breakdown(counts: _Counts, cycles: int, units: UnitEnergies) -> EnergyBreakdown:
-    pico = 1e-12
+    lane_bits = did.vector_ops * LANE_REGISTER_BITS
+    registers = did.register_bits * units.register_bit + lane_bits * units.lane_register_bit
     return EnergyBreakdown(
-        dram_j=counts.dram_bytes * units.dram_byte * pico,
-        scratchpad_j=counts.scratchpad_bytes * units.scratchpad_byte * pico,
-        accumulators_j=counts.accumulator_bytes * units.accumulator_byte * pico,
-        array_j=counts.macs * units.mac * pico,
-        vector_j=counts.vector_ops * units.vector_op * pico,
-        static_j=cycles * units.static_cycle * pico,
+        dram_j=moved("dram", did.dram_read_bytes, did.dram_write_bytes),
+        scratchpad_j=moved("scratchpad", did.scratchpad_read_bytes, did.scratchpad_write_bytes),
+        accumulators_j=moved(
+            "accumulators", did.accumulator_read_bytes, did.accumulator_write_bytes
+        ),
+        array_j=did.macs * units.mac * PICO,
+        vector_j=did.vector_ops * units.vector_op * PICO,
+        static_j=cycles * units.static_cycle * PICO,
+        registers_j=registers * PICO,
+        noc_j=did.hop_bits * units.hop_bit * PICO,
+        clock_j=_clock_pj(did, cycles, accelerator, units) * PICO if cycles else 0.0,
+        weight_memory_j=moved("weight_memory", did.weight_memory_bytes, 0),
+        weight_sram_j=moved("weight_sram", did.weight_sram_read_bytes, did.weight_sram_write_bytes),
+        static_by_block={name: cycles * pj * PICO for name, pj in units.leakage.items()}
+        if cycles
+        else {},
     )
+
+
+def _clock_pj(did: Activity, cycles: int, machine: Accelerator, units: UnitEnergies) -> float:
+    """Flip-flops that keep their value: all of a unit while it idles, less what gating saves, and
+    those of a working unit that take no new word; control in every cycle."""
+    array, lanes = machine.array, machine.vector.lanes
+    gated = 1.0 - float(machine.energy_options.clock_gating)
+    core_cycles = machine.cores * cycles
+    control = machine.cores * sum(machine.control_flipflops.values())
+    total = control * cycles * units.clock["control"]
+    pes, lane_bits = array.rows * array.cols, lanes * LANE_REGISTER_BITS
+    for unit, bits, busy, written in (
+        ("array", pes * clocked_bits(array), did.array_busy, did.register_bits),
+        ("vector", lane_bits, did.vector_busy, did.vector_ops * LANE_REGISTER_BITS),
+    ):
+        keeps = max(0, bits * busy - written)
+        idles = bits * max(0, core_cycles - busy)
+        total += (keeps + gated * idles) * units.clock[unit]
+    return total

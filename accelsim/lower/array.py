@@ -1,257 +1,303 @@
-"""The tile loop of an array operator as tasks.
+"""The tile loop of an array operator as commands.
 
 Per tile: fill the weight (and bias) buffer if its tile changed, fill the input buffer if the input
 streams and its tile changed, run the array, and after the last reduction tile let the vector unit
-drain the accumulators into the output. Loads wait for the last reader of their slot, array tasks
-for the vector task that drained their accumulator half, vector tasks for the store of their slot.
+drain the accumulators into the output. Loads wait for the last reader of their slot, array commands
+for the vector command that drained their accumulator half, vector commands for the store of their
+slot.
 
-Scratchpad reads of an array task are counted at the array's edge (im2col, so a pixel is read once
-per window it is in): see ``moves`` of each dataflow; the bias initialises the accumulators in the
-first reduction tile. Partial sums beyond the first fold are read from and written to the
-accumulators; reading back those of an earlier tile adds one read per sum.
+Scratchpad reads of an array command are counted at the array's edge (im2col, so a pixel is read
+once per window it is in): see ``moves`` of each dataflow; the bias initialises the accumulators in
+the first reduction tile. Partial sums beyond the first fold are read from and written to the
+accumulators; reading back those of an earlier tile adds one read per sum. Partial sums of one
+output tile are one value, written when its first reduction tile starts; later ones update it in
+place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import partial
 
-from accelsim.lower.builder import GraphBuilder
+from accelsim.lower.builder import CLEAR, FRESH, ProgramBuilder, Recipe, Transfer
+from accelsim.lower.nest import HALVES, ArrayShape, Roles
 from accelsim.lower.streams import Stream
-from accelsim.mapping.layout import array_workspace
-from accelsim.mapping.tiles import (
-    ArrayOp,
-    Block,
-    Range,
-    array_op,
-    channel_blocks,
-    pixel_ranges,
-    share,
-    split,
-)
-from accelsim.plan import Step, Tiling
-from accelsim.taskgraph import Access, TaskKind
-from accelsim.workload.graph import Op, Workload
+from accelsim.mapping.runs import Extent, Runs, tile_count
+from accelsim.mapping.tiles import ArrayOp, Block, element_bytes
+from accelsim.program import Touch, Work
+from accelsim.taskgraph import TaskKind
 
 
-@dataclass(frozen=True)
-class ArrayTile:
-    """One iteration of the loop nest."""
-
-    index: int
-    block: Block
-    m: Range
-    k: Range
-    output: int
-    """Which output tile the sums belong to, in order of completion."""
-    first: bool
-    """First reduction tile of the output tile."""
-    last: bool
-
-
-def array_tiles(op: Op, workload: Workload, tiling: Tiling) -> Iterator[ArrayTile]:
-    """The loop nest in execution order: groups, then n and m as the tiling says, then k."""
-    gemm = array_op(op, workload).gemm
-    blocks = channel_blocks(gemm, tiling.n)
-    pixels = pixel_ranges(op.window, gemm.m, tiling.m)
-    reductions = split(gemm.k, tiling.k)
-    runs: dict[int, list[Block]] = {}
-    for block in blocks:
-        runs.setdefault(block.group, []).append(block)
-    index = output = 0
-    for run in runs.values():
-        if tiling.order == "nmk":
-            pairs = [(block, m) for block in run for m in pixels]
-        else:
-            pairs = [(block, m) for m in pixels for block in run]
-        for block, m in pairs:
-            for position, k in enumerate(reductions):
-                first, last = position == 0, position == len(reductions) - 1
-                yield ArrayTile(index, block, m, k, output, first, last)
-                index += 1
-            output += 1
+def emit_array(
+    builder: ProgramBuilder,
+    operands: ArrayOp,
+    shape: ArrayShape,
+    roles: Roles,
+    order: str,
+    *,
+    early: bool,
+) -> None:
+    """Issue the commands of one run of an operator. ``early``: its first load of constants may
+    come before the step begins, so it waits for nothing here."""
+    loop = _Loop(builder, operands, shape, roles, early=early)
+    loop.run(order)
 
 
-def lower_array(builder: GraphBuilder, op: Op, step: Step) -> None:
-    """Append the tasks of one run of ``op``."""
-    loop = _Loop(builder, op, step)
-    for tile in array_tiles(op, builder.workload, step.candidate.tiling):
-        loop.load_constants(tile)
-        loop.load_input(tile)
-        loop.compute(tile)
-        if tile.last:
-            loop.drain(tile)
-
-
-@dataclass
-class _Operand:
-    """What currently lies in a tile buffer, or the resident tensor that needs none."""
-
-    stream: Stream
-    value: int = -1
-    tile: object = None
-    task: int | None = None
-    """The transfer that filled it."""
-
-    def fill(self, value: int, tile: object) -> None:
-        self.value, self.tile = value, tile
-
-
-@dataclass
 class _Loop:
-    """State of one unrolled loop nest."""
+    """The loop nest: groups, then n and m in the tiling's order, then k."""
 
-    builder: GraphBuilder
-    op: Op
-    step: Step
-    operands: ArrayOp = field(init=False)
+    def __init__(
+        self,
+        builder: ProgramBuilder,
+        operands: ArrayOp,
+        shape: ArrayShape,
+        roles: Roles,
+        *,
+        early: bool,
+    ) -> None:
+        self._builder, self._operands, self._roles = builder, operands, roles
+        self._nest, self._early = shape.nest, early
 
-    def __post_init__(self) -> None:
-        builder, step = self.builder, self.step
-        alignment = builder.accelerator.scratchpad.alignment_bytes
-        self.operands = array_op(self.op, builder.workload)
-        candidate = step.candidate
-        layout = array_workspace(self.operands, candidate.tiling, candidate.streamed, alignment)
-        assert layout.bytes == candidate.buffer_bytes, f"{self.op.name}: buffers differ from plan"
-        base = step.buffer_address
-        self.a, self.b, self.bias, self.out = (
-            _Operand(Stream(layout, role, base)) for role in ("a", "b", "bias", "out")
-        )
-        self.previous_array: int | None = None
-        self.accumulator = -1
-        self.drains: list[int] = []
-        self.done = 0
-        if not self.a.stream and self.operands.a.name not in candidate.streamed:
-            self.a.value = builder.resident[self.operands.a.name]
-        if not self.operands.constant and self.operands.b.name not in candidate.streamed:
-            self.b.value = builder.resident[self.operands.b.name]
-        self.result = -1
-        name = self.operands.output.name
-        if name not in candidate.streamed:
-            self.result = builder.start_residency(name, step)
+        def stream(slots: tuple[int, ...], queue: int) -> Stream | None:
+            return Stream(builder, len(slots), queue) if slots else None
 
-    def load_constants(self, tile: ArrayTile) -> None:
-        """Weights and, with the first weights of an output channel block, its bias."""
-        operands = self.operands
-        writes: list[Access] = []
-        waits: list[int | None] = []
-        # Slot 0 of the constants may lie in the prefetched part of the workspace.
-        early = self.step.candidate.prefetch_bytes > 0 and self.b.stream.first
-        wanted = (
-            (self.b, operands.b.name, operands.b_bytes(tile.k, tile.block), (tile.block, tile.k)),
-            (self.bias, self.op.bias or "", operands.bias_bytes(tile.block), tile.block),
-        )
-        kinds = ("weight" if operands.constant else "activation", "bias")
-        for (operand, name, size, identity), kind in zip(wanted, kinds, strict=True):
-            if not operand.stream or operand.tile == identity:
-                continue
-            if operand.stream.fresh:
-                waits += self.builder.barrier(2 if early else 1)
-            address, user = operand.stream.advance()
-            waits.append(user)
-            operand.fill(self._value(kind, name, size, address), identity)
-            access = Access(operand.value, size)
-            if kind == "activation":
-                operand.task = self.builder.load(TaskKind.LOAD_INPUT, tile.index, waits, [access])
-                waits = []
+        self._a = stream(shape.a, builder.array_queue)
+        self._b = stream(shape.b, builder.array_queue)
+        self._bias = stream(shape.bias, builder.array_queue)
+        self._out = stream(shape.out, builder.store_queue)
+        self._halves = Stream(builder, HALVES, builder.vector_queue)
+        # Flags: the buffer does not hold the current tile (always down without a buffer); no
+        # reduction of the output tile is done yet; then what earlier tiles left of an element
+        # operation, should there be no whole number of them per output.
+        self._stale_a = builder.cell(FRESH if self._a else CLEAR)
+        self._stale_b = builder.cell(FRESH if self._b else CLEAR)
+        self._stale_bias = builder.cell(FRESH if self._bias else CLEAR)
+        self._first = builder.cell(CLEAR)
+        self._rest = builder.cell(CLEAR)
+        self._outputs = operands.gemm.m * operands.gemm.n * operands.gemm.groups
+        self._a_element = element_bytes(operands.a)
+        self._m: Extent = (0, 0)
+        self._k: Extent = (0, 0)
+        self._block: Extent = (0, 0)
+        self._loads: dict[tuple[tuple[int, ...], ...], Transfer] = {}
+        self._tiles: dict[tuple[Extent, Extent, Extent, int], Recipe] = {}
+        self._drains: dict[tuple[Extent, Extent, int], tuple[Recipe, Transfer | None]] = {}
+
+    def run(self, order: str) -> None:
+        """Everything, in order. A buffer is filled anew when an index changes that its tile
+        depends on: a loop of one iteration changes none."""
+        a = [self._stale_a] if self._a else []
+        b = [self._stale_b] if self._b else []
+        bias = [self._stale_bias] if self._bias else []
+        nest = self._nest
+        self._on_m = a if tile_count(nest.pixels) > 1 else []
+        self._on_k = a + b if tile_count(nest.reductions) > 1 else []
+        several = sum(count for count, _ in nest.groups) > 1
+        for count, blocks in nest.groups:
+            self._on_group = a + b + bias if several else []
+            self._on_block = b + bias if tile_count(blocks) > 1 else []
+            walk = self._n_first if order == "nmk" else self._m_first
+            self._builder.repeat(count, partial(walk, blocks))
+
+    def _n_first(self, blocks: Runs[Extent]) -> None:
+        self._raise(self._on_group)
+        self._walk(blocks, self._block_with_all_pixels)
+
+    def _block_with_all_pixels(self, block: Extent) -> None:
+        self._block = block
+        self._raise(self._on_block)
+        self._walk(self._nest.pixels, self._output)
+
+    def _output(self, m: Extent) -> None:
+        self._m = m
+        self._raise(self._on_m)
+        self._reduce()
+
+    def _m_first(self, blocks: Runs[Extent]) -> None:
+        self._raise(self._on_group)
+        self._walk(self._nest.pixels, partial(self._pixels_with_all_blocks, blocks))
+
+    def _pixels_with_all_blocks(self, blocks: Runs[Extent], m: Extent) -> None:
+        self._m = m
+        self._raise(self._on_m)
+        self._walk(blocks, self._output_of_block)
+
+    def _output_of_block(self, block: Extent) -> None:
+        self._block = block
+        self._raise(self._on_block)
+        self._reduce()
+
+    def _reduce(self) -> None:
+        """All reduction tiles of one output tile, and its way out."""
+        self._builder.cells[self._first] = FRESH
+        self._walk(self._nest.reductions, self._tile)
+        self._drain()
+
+    def _walk(self, runs: Runs[Extent], body: Callable[[Extent], None]) -> None:
+        repeat = self._builder.repeat
+        for run in runs:
+            if run.leaf is not None:
+                repeat(run.count, partial(body, run.leaf))
             else:
-                writes.append(access)
-        if writes:
-            task = self.builder.load(TaskKind.LOAD_WEIGHT, tile.index, waits, writes)
-            self.bias.task = task
-            if operands.constant:
-                self.b.task = task
+                repeat(run.count, partial(self._walk, run.inner, body))
 
-    def load_input(self, tile: ArrayTile) -> None:
-        """The streamed input tile, unless it is already there or lies in the padding."""
-        # Blocks of the same group read the same channels.
-        identity = (tile.block.group, tile.m, tile.k)
-        size = self.operands.a_bytes(tile.m, tile.k, tile.block)
-        if not self.a.stream or self.a.tile == identity:
-            return
-        if size == 0:
-            self.a.tile = identity
-            return
-        waits = self.builder.barrier(1) if self.a.stream.fresh else ()
-        address, user = self.a.stream.advance()
-        self.a.fill(self._value("activation", self.operands.a.name, size, address), identity)
-        access = Access(self.a.value, size)
-        self.a.task = self.builder.load(TaskKind.LOAD_INPUT, tile.index, (*waits, user), [access])
+    def _raise(self, flags: list[int]) -> None:
+        for cell in flags:
+            self._builder.cells[cell] = FRESH
 
-    def compute(self, tile: ArrayTile) -> None:
-        """The array task, after its operands, its accumulator half and the task before it."""
-        builder, block = self.builder, tile.block
-        sums = tile.m[1] * block.channels * self._sum_bytes
-        waits: list[int | None] = [self.previous_array, self.a.task, self.b.task, self.bias.task]
-        if self.previous_array is None:
-            waits += [builder.last_vector, *builder.reloads]
-        reads = self._operand_reads(tile)
-        writes: list[Access] = []
-        if tile.first:
-            half = builder.accelerator.accumulators.bytes // 2 * (tile.output % 2)
-            self.accumulator = builder.value(
-                "accumulators", "accumulator", self.operands.output.name, sums, half
+    def _tile(self, k: Extent) -> None:
+        """Loads that the tile needs, and its array command."""
+        self._k = k
+        self._raise(self._on_k)
+        cells = self._builder.cells
+        if cells[self._stale_b] or cells[self._stale_bias]:
+            self._load_constants()
+        if cells[self._stale_a]:
+            self._load_input()
+        self._compute()
+
+    def _load_constants(self) -> None:
+        """Weights and, with the first weights of an output channel block, its bias; a second
+        operand that is no constant comes on its own."""
+        cells, roles, operands = self._builder.cells, self._roles, self._operands
+        wanted: list[tuple[int, Stream]] = []
+        if self._b and cells[self._stale_b]:
+            cells[self._stale_b] = CLEAR
+            wanted.append((roles.b, self._b))
+        if self._bias and cells[self._stale_bias]:
+            cells[self._stale_bias] = CLEAR
+            wanted.append((roles.bias, self._bias))
+        if operands.constant:
+            early = self._early and self._b is not None and self._b.untouched
+            self._load(wanted, early=early)
+            return
+        for one in wanted:
+            self._load([one], early=False)
+
+    def _load(self, wanted: list[tuple[int, Stream]], *, early: bool) -> None:
+        builder = self._builder
+        users = [slots.advance() for _, slots in wanted]
+        key = (self._k, self._block, tuple(number for number, _ in wanted))
+        transfer = self._loads.get(key)
+        if transfer is None:
+            transfer = self._loads[key] = self._loading([number for number, _ in wanted])
+        builder.load(transfer, fresh=FRESH in users and not early, array=max(0, *users))
+
+    def _loading(self, numbers: list[int]) -> Transfer:
+        """Recipe of a load into the buffers ``numbers``: weights, bias, or both."""
+        operands, roles, block = self._operands, self._roles, self._shape
+        writes = []
+        for number in numbers:
+            weights = number == roles.b
+            size = (
+                operands.b_bytes((0, self._k[0]), block) if weights else operands.bias_bytes(block)
             )
-            writes.append(Access(self.accumulator, sums, from_start=True))
-            if tile.output >= 2:
-                waits.append(self.drains[tile.output - 2])
-        else:
-            reads.append(Access(self.accumulator, sums))
-        shape = self.operands.shape(tile.m[1], block, tile.k[1], first=tile.first)
-        work = builder.timing.array(shape)
-        self.previous_array = builder.array(
-            tile.index, work.cycles, waits, reads, writes,
-            macs=tile.m[1] * block.channels * tile.k[1],
-            sram_read_bytes=work.sram_read_bytes,
-            accumulator_read_bytes=work.accumulator_read_bytes,
-            accumulator_write_bytes=work.accumulator_write_bytes,
-        )  # fmt: skip
-        for operand in (self.a, self.b, self.bias):
-            if operand.stream and not operand.stream.first:
-                operand.stream.used_by(self.previous_array)
+            writes.append(Touch(number, size, fresh=True))
+        lone_bias = numbers == [roles.bias] and operands.bias is not None
+        tensor = operands.bias if lone_bias and operands.bias else operands.b
+        constant = operands.constant or lone_bias
+        kind = TaskKind.LOAD_WEIGHT if constant else TaskKind.LOAD_INPUT
+        return self._builder.loading(kind, tuple(writes), tensor.name, constant=constant)
 
-    def drain(self, tile: ArrayTile) -> None:
-        """The vector task that requantises an output tile, and its store if the output streams."""
-        builder, operands = self.builder, self.operands
-        sums = tile.m[1] * tile.block.channels
-        size = operands.out_bytes(tile.m, tile.block)
-        outputs = operands.gemm.m * operands.gemm.n * operands.gemm.groups
-        element_ops = share(self.op.vector_ops, self.done, sums, outputs)
-        self.done += sums
-        waits: list[int | None] = [self.previous_array]
-        if not self.drains:
-            waits += builder.barrier(1)
-        target = self.result
-        if self.out.stream:
-            address, user = self.out.stream.advance()
-            waits.append(user)
-            target = self._value("activation", operands.output.name, size, address)
-        task = builder.vector(
-            tile.output, builder.timing.epilogue(self.op.kind, element_ops, size, sums), waits,
-            [Access(self.accumulator, sums * self._sum_bytes)], [Access(target, size)],
-            accumulator_read_bytes=sums * self._sum_bytes, sram_write_bytes=size,
-            vector_ops=element_ops,
+    def _load_input(self) -> None:
+        """The streamed input tile, unless all of it lies in the padding."""
+        builder, operands, a = self._builder, self._operands, self._a
+        builder.cells[self._stale_a] = CLEAR
+        size = self._a_bytes()
+        if size == 0 or a is None:
+            return
+        user = a.advance()
+        key = (self._m, self._k, self._block)
+        transfer = self._loads.get(key)
+        if transfer is None:
+            writes = (Touch(self._roles.a, size, fresh=True),)
+            transfer = builder.loading(TaskKind.LOAD_INPUT, writes, operands.a.name)
+            self._loads[key] = transfer
+        builder.load(transfer, fresh=user == FRESH, array=max(0, user))
+
+    def _compute(self) -> None:
+        """The array command, after its operands and what drained its accumulator half."""
+        builder, cells = self._builder, self._builder.cells
+        first = cells[self._first]
+        cells[self._first] = CLEAR
+        drained = self._halves.advance() if first else CLEAR
+        key = (self._m, self._k, self._block, first)
+        recipe = self._tiles.get(key)
+        if recipe is None:
+            recipe = self._tiles[key] = self._array_recipe(first=first == FRESH)
+        done = builder.array(recipe, vector=max(0, drained))
+        for slots in (self._a, self._b, self._bias):
+            if slots is not None:
+                slots.used_by(done)
+
+    def _array_recipe(self, *, first: bool) -> Recipe:
+        operands, roles, block = self._operands, self._roles, self._shape
+        (m, _), (k, _) = self._m, self._k
+        sums = Touch(roles.sums, m * block.channels * self._builder.timing.sum_bytes)
+        # No more than there is, should a batched product share one operand.
+        a_bytes = min(self._a_bytes(), operands.a.bytes)
+        reads = [Touch(roles.a, a_bytes)] if a_bytes else []
+        reads.append(Touch(roles.b, min(operands.b_bytes((0, k), block), operands.b.bytes)))
+        if first and operands.bias is not None:
+            reads.append(Touch(roles.bias, operands.bias_bytes(block)))
+        if not first:
+            reads.append(sums)
+        began = (Touch(sums.buffer, sums.bytes, fresh=True, from_start=True),)
+        work = self._builder.timing.array(operands.shape(m, block, k, first=first))
+        return Recipe(
+            work.cycles,
+            Work(
+                TaskKind.ARRAY, tuple(reads), began if first else (),
+                sram_read_bytes=work.sram_read_bytes,
+                accumulator_read_bytes=work.accumulator_read_bytes,
+                accumulator_write_bytes=work.accumulator_write_bytes,
+                macs=m * block.channels * k,
+            ),
         )  # fmt: skip
-        self.drains.append(task)
-        if self.out.stream:
-            store = builder.store(TaskKind.STORE_OUTPUT, tile.output, [task], Access(target, size))
-            self.out.stream.used_by(store)
+
+    def _drain(self) -> None:
+        """The vector command that requantises an output tile, and its store if the output
+        streams."""
+        builder, out = self._builder, self._out
+        key = (self._m, self._block, self._element_ops())
+        recipes = self._drains.get(key)
+        if recipes is None:
+            recipes = self._drains[key] = self._drain_recipes(key[2])
+        drain, store = recipes
+        user = out.advance() if out is not None else CLEAR
+        self._halves.used_by(builder.vector(drain, store=max(0, user), array=True))
+        if out is not None and store is not None:
+            out.used_by(builder.store(store))
+
+    def _element_ops(self) -> int:
+        """Element operations of the output tile: its share of the operator's."""
+        cells, sums = self._builder.cells, self._m[0] * self._block[0] * self._block[1]
+        amount = self._operands.op.vector_ops * sums - cells[self._rest]
+        cells[self._rest] = -(amount % self._outputs)
+        return amount // self._outputs
+
+    def _drain_recipes(self, element_ops: int) -> tuple[Recipe, Transfer | None]:
+        operands, roles, timing = self._operands, self._roles, self._builder.timing
+        m, block = self._m[0], self._shape
+        sums, size = m * block.channels, operands.out_bytes((0, m), block)
+        held = sums * timing.sum_bytes
+        made = Touch(roles.out, size, fresh=self._out is not None)
+        work = Work(
+            TaskKind.VECTOR, (Touch(roles.sums, held),), (made,), accumulator_read_bytes=held,
+            sram_write_bytes=size, vector_ops=element_ops,
+        )  # fmt: skip
+        drain = Recipe(timing.epilogue(operands.op.kind, element_ops, size, sums), work)
+        if self._out is None:
+            return drain, None
+        read, name = Touch(roles.out, size), operands.output.name
+        return drain, self._builder.storing(TaskKind.STORE_OUTPUT, read, name)
 
     @property
-    def _sum_bytes(self) -> int:
-        return self.builder.timing.sum_bytes
+    def _shape(self) -> Block:
+        """The current channel block."""
+        groups, channels = self._block
+        return Block(0, groups, 0, channels)
 
-    def _value(self, kind: str, tensor: str, size: int, address: int) -> int:
-        return self.builder.value("scratchpad", kind, tensor, size, address)
-
-    def _operand_reads(self, tile: ArrayTile) -> list[Access]:
-        """Distinct bytes of each operand that the tile reads."""
-        operands = self.operands
-        # No more than there is, should a batched product share one operand.
-        a_bytes = min(operands.a_bytes(tile.m, tile.k, tile.block), operands.a.bytes)
-        b_bytes = min(operands.b_bytes(tile.k, tile.block), operands.b.bytes)
-        reads = [Access(self.a.value, a_bytes)] if a_bytes else []
-        reads.append(Access(self.b.value, b_bytes))
-        if self.op.bias is not None and tile.first:
-            reads.append(Access(self.bias.value, operands.bias_bytes(tile.block)))
-        return reads
+    def _a_bytes(self) -> int:
+        """Bytes of A in the current tile."""
+        return self._m[1] * self._k[1] * self._block[0] * self._a_element

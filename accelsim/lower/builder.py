@@ -1,184 +1,337 @@
-"""Grows a task graph step by step and knows what a new task has to wait for.
+"""Grows a program command by command, and folds loops whose iterations have come to repeat.
+
+What a command must wait for is remembered as the *position* of a command in its queue: the n-th
+command of the queue, counted from 1 over the whole program. When a command is issued, positions
+become distances (``queue``, ``back``), so that equal tiles get equal commands.
 
 The memory plan reserves addresses in whole steps, so whoever writes scratchpad memory in step s
-waits for all tasks of the steps before. That barrier is kept compact: it is the set of tasks of
-step s - 1 that no task of the same step waits for, and one or two tasks per step carry it (the
-rest follow through their own chains), so the graph stays linear in the number of tiles.
+waits for all of the steps before. Because queues run in order, because every load is awaited by a
+compute command of its step, and every array command by a vector command, two positions stand for
+all of a step: its last vector command and its last store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from accelsim.arch.parts import Accelerator
 from accelsim.mapping.timing import Timing
-from accelsim.plan import Step
-from accelsim.taskgraph import Access, Task, TaskGraph, TaskKind, Value
-from accelsim.workload.graph import Op, Workload
+from accelsim.mapping.timing import Transfer as TransferTime
+from accelsim.program import Command, Dependency, Node, Repeat, Touch, Work
+from accelsim.taskgraph import TaskKind
+
+FRESH = -1
+"""A slot that has not been used in this step; a flag that is up."""
+CLEAR = 0
+"""Nothing to wait for; a flag that is down."""
+
+Marks = tuple[int, int]
+"""Positions (last store, last vector command) that stand for the end of a step; 0: none."""
 
 
-class GraphBuilder:
-    """Tasks and values so far. Compute tasks (array, vector) of all steps form chains, in order."""
+@dataclass(frozen=True)
+class State:
+    """What an operator leaves behind for the next one."""
 
-    def __init__(self, workload: Workload, accelerator: Accelerator) -> None:
-        self.workload = workload
-        self.accelerator = accelerator
+    grown: tuple[int, ...]
+    """Commands that it added to each queue."""
+    turn: int
+    """Loader of the next load."""
+
+
+class Recipe:
+    """Commands that differ only in what they wait for, each made once."""
+
+    __slots__ = ("cycles", "made", "ports", "work")
+
+    def __init__(self, cycles: int, work: Work, ports: tuple[int, ...] = ()) -> None:
+        self.cycles = cycles
+        self.work = work
+        self.ports = ports
+        self.made: dict[tuple[int, tuple[Dependency, ...]], Command] = {}
+
+
+class Transfer:
+    """A transfer as its two commands: set-up and latency on the queue, then the bytes on the port
+    of the backing memory (no set-up command if it takes no time)."""
+
+    __slots__ = ("bytes", "setup")
+
+    def __init__(self, setup: Recipe | None, transfer: Recipe) -> None:
+        self.setup = setup
+        self.bytes = transfer
+
+
+class ProgramBuilder:
+    """Commands of the current block, and the state of its loops.
+
+    ``cells`` is all the state that a loop body may change or depend on: each cell is a position in
+    the queue ``owners[cell]`` (> 0), :data:`CLEAR`, or a flag (negative, with any meaning). Two
+    rules make :meth:`repeat` exact: a loop body is a function of the cells alone, and *reading
+    consumes*: whoever uses a position to make a dependency clears or overwrites the cell.
+    """
+
+    def __init__(self, accelerator: Accelerator, *, fold: bool = True) -> None:
         self.timing = Timing(accelerator)
-        self.resident: dict[str, int] = {}
-        """Tensor -> value of its current residency."""
-        self.last_vector: int | None = None
-        """Last vector task: every compute task of the earlier steps precedes it."""
-        self.reloads: tuple[int, ...] = ()
-        """Whole-tensor loads of the current step."""
-        self._tasks: list[Task] = []
-        self._values: list[Value] = []
-        self._op = ""
-        self._step = -1
-        self._open: dict[int, None] = {}
-        self._ends: list[tuple[int, ...]] = []
-        self._load_channels = max(1, accelerator.dma.channels - 1)
-        self._store_channel = accelerator.dma.channels - 1
-        self._loads: list[int] = []
-        self._last_store: int | None = None
+        channels = accelerator.dma.channels
+        shared = channels == 1
+        own = accelerator.weight_memory is not None
+        self.loaders = max(1, channels - 1)
+        """Queues 0 .. loaders - 1 carry loads, which take turns."""
+        self.store_queue = self.loaders
+        self.array_queue = self.loaders + 1
+        self.vector_queue = self.loaders + 2
+        # A single channel is a port that two queues share.
+        dma = ("dma.0.load", "dma.0.store") if shared else [f"dma.{c}" for c in range(channels)]
+        self.queues = (*dma, "array", "vector")
+        self.ports = (*(("dma.0",) if shared else ()), "dram", *(("weights",) if own else ()))
+        self._channel = (0,) if shared else ()
+        self._memory = {name: (*self._channel, self.ports.index(name)) for name in self.ports}
+        self._fold = fold
+        self._setups: dict[int, Recipe] = {}
+        self.counts = [0] * len(self.queues)
+        """Commands of each queue so far."""
+        self.nodes: list[Node] = []
+        """Of the current block."""
+        self.cells: list[int] = []
+        self.owners: list[int] = []
+        self.turn = 0
+        """Loader of the next load, between blocks."""
+        self.marks: tuple[Marks, Marks] = ((0, 0), (0, 0))
+        """Ends of the steps before this one, and of those before the previous one."""
+        self._user_queue = self.array_queue
 
-    def begin_step(self, op: Op) -> None:
-        """Start the next step, which runs ``op``."""
-        self._op = op.name
-        self._step += 1
-        self._open = {}
-        self.reloads = ()
+    # Blocks
 
-    def end_step(self) -> None:
-        """Close the step: its unwaited-for tasks become the barrier of the next."""
-        self._ends.append(tuple(self._open) if self._open else self.barrier(1))
+    def begin(self) -> None:
+        """Start the next step."""
+        self.nodes = []
+        last = self.counts[self.store_queue], self.counts[self.vector_queue]
+        self.marks = (last, self.marks[0])
+        self.cells = []
+        self.owners = []
+        # One flag per loader: it has not waited for the steps before; then: a load on it that no
+        # compute command has waited for; then the turn, and the first array and vector commands.
+        self._unsynced = self.cell(FRESH, count=self.loaders)
+        self._awaited = self.cell(CLEAR, count=self.loaders)
+        self._turn = self.cell(-self.turn)
+        self._first_array = self.cell(FRESH)
+        self._first_vector = self.cell(FRESH)
 
-    def barrier(self, lag: int) -> tuple[int, ...]:
-        """Tasks after which everything up to step (current - ``lag``) is over."""
-        index = self._step - lag
-        return self._ends[index] if index >= 0 else ()
+    def cell(self, value: int, *, queue: int = 0, count: int = 1) -> int:
+        """New state: the index of the first of ``count`` cells."""
+        first = len(self.cells)
+        self.cells += [value] * count
+        self.owners += [queue] * count
+        return first
 
-    def value(self, structure: str, kind: str, tensor: str, size: int, address: int) -> int:
-        """A new value; activations belong to their producer, everything else to this operator."""
-        producer = self.workload.producer.get(tensor)
-        owner = producer.name if kind == "activation" and producer is not None else self._op
-        self._values.append(Value(len(self._values), structure, kind, tensor, owner, size, address))
-        return len(self._values) - 1
+    def end(self) -> tuple[Node, ...]:
+        """Close the step: its commands."""
+        self.turn = -self.cells[self._turn]
+        return tuple(self.nodes)
 
-    def start_residency(self, tensor: str, step: Step) -> int:
-        """A new value for a whole tensor that becomes resident in this step."""
-        addresses = step.addresses or {}
-        size = self.workload.tensors[tensor].bytes
-        value = self.value("scratchpad", "activation", tensor, size, addresses.get(tensor, 0))
-        self.resident[tensor] = value
-        return value
+    @property
+    def entry(self) -> tuple[int, ...]:
+        """All that the commands of an operator depend on besides the operator, when asked before
+        its first one: cells, and which of the earlier steps' marks exist."""
+        store, vector = self.marks[0]
+        return store > 0, vector > 0, *self.cells
 
-    def load(
-        self, kind: TaskKind, tile: int, deps: Iterable[int | None], writes: Sequence[Access]
-    ) -> int:
-        """One DMA transfer DRAM -> scratchpad. Loads are issued in order, like commands in a
-        queue: a later operator's prefetch never overtakes what the current one still needs. With
-        several load channels they take turns; set-ups then overlap, the bytes stay in order."""
-        turn = len(self._loads)
-        before = self._loads[turn - self._load_channels] if turn >= self._load_channels else None
-        ordered = self._loads[-1] if self._loads else None
-        size = sum(access.bytes for access in writes)
-        task = self._transfer(
-            kind, tile, turn % self._load_channels, size, (*deps, before), ordered, (), writes,
-            dram_read_bytes=size, sram_write_bytes=size,
-        )  # fmt: skip
-        self._loads.append(task)
-        return task
+    @property
+    def synced(self) -> bool:
+        """Whether the loader of the next load has waited for the steps before."""
+        return self.cells[self._unsynced - self.cells[self._turn]] == CLEAR
 
-    def store(self, kind: TaskKind, tile: int, deps: Iterable[int | None], read: Access) -> int:
-        """One DMA transfer scratchpad -> DRAM, after the store before it."""
-        self._last_store = self._transfer(
-            kind, tile, self._store_channel, read.bytes, (*deps, self._last_store), None, (read,),
-            (), dram_write_bytes=read.bytes, sram_read_bytes=read.bytes,
-        )  # fmt: skip
-        return self._last_store
+    def since(self, before: tuple[int, ...]) -> State:
+        """What has changed since there were ``before`` commands."""
+        grown = tuple(now - then for now, then in zip(self.counts, before, strict=True))
+        return State(grown, -self.cells[self._turn])
 
-    def _transfer(
-        self,
-        kind: TaskKind,
-        tile: int,
-        channel: int,
-        size: int,
-        deps: Sequence[int | None],
-        ordered: int | None,
-        reads: Sequence[Access],
-        writes: Sequence[Access],
-        **counts: int,
-    ) -> int:
-        """Set-up on the channel alone, then the bytes on the channel and the DRAM port.
+    def resume(self, nodes: tuple[Node, ...], after: State) -> None:
+        """Take over all commands of an operator from an equal one."""
+        self.nodes += nodes
+        for queue, more in enumerate(after.grown):
+            self.counts[queue] += more
+        self.cells[self._turn] = -after.turn
 
-        Loads of a channel wait for each other, and so do stores: between a set-up and its bytes the
-        channel carries nothing else. Only where loads and stores share a single channel may one
-        direction's set-up fall between the other's set-up and its bytes (a queue of two commands).
+    def postpone(self, node: int) -> None:
+        """Make a command that waits for nothing of this step's predecessors, the first of its
+        operator, wait for the steps before the previous one."""
+        command = self.nodes[node]
+        assert isinstance(command, Command), "a first load is part of no loop"
+        grown = [now - then for now, then in zip(self.marks[0], self.marks[1], strict=True)]
+        queues = self.store_queue, self.vector_queue
+        deps = command.deps + tuple(
+            (queue, back + 1)
+            for queue, back, mark in zip(queues, grown, self.marks[1], strict=True)
+            if mark
+        )
+        self.nodes[node] = Command(command.queue, command.cycles, command.work, deps, command.ports)
+
+    # Loops
+
+    def repeat(self, count: int, body: Callable[[], None]) -> None:
+        """Emit ``count`` iterations; once they recur, as one :class:`Repeat`.
+
+        Iterations are emitted one at a time. Suppose that before an iteration every cell either
+        has moved by exactly as much as its queue has grown since p iterations ago (flags: is the
+        same), or is a position that has not moved at all. Positions that did not move were neither
+        written (a new position is always later) nor read (reading consumes) in those p iterations.
+        All others are the same relative to the queues, and so is every distance made from them.
+        Hence the next p iterations issue the same commands and leave the cells in the same relation
+        again, and by induction so do all that follow: only how often is left to say.
         """
-        name = f"dma.{channel}"
-        if self.timing.dma_fixed:
-            setup = self._add(
-                TaskKind.DMA_SETUP, tile, (name,), self.timing.dma_fixed, deps, (), ()
-            )
-            deps = (setup,)
-        cycles = self.timing.transfer_bytes(size)
-        return self._add(
-            kind, tile, (name, "dram"), cycles, (*deps, ordered), reads, writes, **counts
+        if count == 1 or not self._fold:
+            for _ in range(count):
+                body()
+            return
+        history: list[tuple[list[int], list[int], int]] = []
+        done = 0
+        while done < count:
+            for period, before in enumerate(reversed(history), start=1):
+                if self._recurs(before[0], before[1]):
+                    times = (count - done) // period
+                    self._wind(before, times)
+                    for _ in range(count - done - times * period):
+                        body()
+                    return
+            # What takes turns are the loaders, so no period is longer than there are of them.
+            if len(history) == self.loaders:
+                del history[0]
+            history.append((self.cells.copy(), self.counts.copy(), len(self.nodes)))
+            body()
+            done += 1
+
+    def _recurs(self, cells: list[int], counts: list[int]) -> bool:
+        grown = [now - then for now, then in zip(self.counts, counts, strict=True)]
+        for then, now, queue in zip(cells, self.cells, self.owners, strict=True):
+            if now != then and (then <= 0 or now != then + grown[queue]):
+                return False
+        return True
+
+    def _wind(self, before: tuple[list[int], list[int], int], times: int) -> None:
+        """Account for ``times`` more of what was issued since ``before``."""
+        if times == 0:
+            return
+        cells, counts, start = before
+        self.nodes[start:] = [Repeat(times + 1, tuple(self.nodes[start:]))]
+        grown = [now - then for now, then in zip(self.counts, counts, strict=True)]
+        for queue, more in enumerate(grown):
+            self.counts[queue] += times * more
+        for cell, (then, queue) in enumerate(zip(cells, self.owners, strict=True)):
+            if self.cells[cell] != then:
+                self.cells[cell] += times * grown[queue]
+
+    # Commands
+
+    def loading(
+        self, kind: TaskKind, writes: tuple[Touch, ...], region: str, *, constant: bool = False
+    ) -> Transfer:
+        """Recipe of a load of all that it ``writes`` (``constant``: weights, biases)."""
+        size = sum(touch.bytes for touch in writes)
+        moved = self.timing.transfer(size, constant=constant)
+        work = Work(
+            kind, writes=writes, dram_read_bytes=moved.stored, sram_write_bytes=size, region=region
         )
+        return self._transfer(work, moved)
 
-    def array(
-        self,
-        tile: int,
-        cycles: int,
-        deps: Iterable[int | None],
-        reads: Sequence[Access],
-        writes: Sequence[Access],
-        **counts: int,
-    ) -> int:
-        """One tile on the array. ``counts``: byte and MAC counts of :class:`Task`."""
-        return self._add(TaskKind.ARRAY, tile, ("array",), cycles, deps, reads, writes, **counts)
-
-    def vector(
-        self,
-        tile: int,
-        cycles: int,
-        deps: Iterable[int | None],
-        reads: Sequence[Access],
-        writes: Sequence[Access],
-        **counts: int,
-    ) -> int:
-        """One tile on the vector unit, after the vector task before it."""
-        chained = (*deps, self.last_vector)
-        task = self._add(
-            TaskKind.VECTOR, tile, ("vector",), cycles, chained, reads, writes, **counts
+    def storing(self, kind: TaskKind, read: Touch, region: str) -> Transfer:
+        """Recipe of a store of what it reads."""
+        moved = self.timing.transfer(read.bytes)
+        work = Work(
+            kind, (read,), dram_write_bytes=moved.stored, sram_read_bytes=read.bytes, region=region
         )
-        self.last_vector = task
-        return task
+        return self._transfer(work, moved)
 
-    def graph(self, op_order: tuple[str, ...]) -> TaskGraph:
-        """The finished graph."""
-        channels = self.accelerator.dma.channels
-        resources = (*(f"dma.{c}" for c in range(channels)), "dram", "array", "vector")
-        return TaskGraph(tuple(self._tasks), tuple(self._values), resources, op_order)
+    def _transfer(self, work: Work, moved: TransferTime) -> Transfer:
+        setup = self._setups.get(moved.fixed)
+        if setup is None and moved.fixed:
+            setup = Recipe(moved.fixed, Work(TaskKind.DMA_SETUP), self._channel)
+            self._setups[moved.fixed] = setup
+        return Transfer(setup, Recipe(moved.cycles, work, self._memory[moved.memory]))
 
-    def _add(
-        self,
-        kind: TaskKind,
-        tile: int,
-        resources: tuple[str, ...],
-        cycles: int,
-        deps: Iterable[int | None],
-        reads: Sequence[Access],
-        writes: Sequence[Access],
-        **counts: int,
-    ) -> int:
-        waits = tuple(sorted({dep for dep in deps if dep is not None}))
-        task = Task(
-            len(self._tasks), self._op, self._step, tile, kind, resources, cycles, waits,
-            tuple(reads), tuple(writes), **counts,
-        )  # fmt: skip
-        self._tasks.append(task)
-        for dep in waits:
-            self._open.pop(dep, None)
-        self._open[task.id] = None
-        return task.id
+    def load(self, transfer: Transfer, *, fresh: bool, array: int = 0, vector: int = 0) -> None:
+        """Issue a load on the loader whose turn it is. ``fresh``: into memory that was not used in
+        this step; else after the ``array``-th array or ``vector``-th vector command.
+
+        Bytes arrive in the order of issue whatever the loader, like commands in one queue: a later
+        operator's prefetch never overtakes what the current one still needs.
+        """
+        cells, counts, store = self.cells, self.counts, 0
+        queue = -cells[self._turn]
+        if fresh and cells[self._unsynced + queue]:
+            cells[self._unsynced + queue] = CLEAR
+            store, before = self.marks[0]
+            vector = max(vector, before)
+        deps: tuple[Dependency, ...] = ()
+        if store:
+            deps = ((self.store_queue, counts[self.store_queue] - store + 1),)
+        if array:
+            deps += ((self.array_queue, counts[self.array_queue] - array + 1),)
+        if vector:
+            deps += ((self.vector_queue, counts[self.vector_queue] - vector + 1),)
+        if transfer.setup is not None:
+            self.issue(transfer.setup, queue, deps)
+            deps = ()
+        if self.loaders > 1:
+            deps = (((queue - 1) % self.loaders, 1), *deps)
+            cells[self._turn] = -((queue + 1) % self.loaders)
+        self.issue(transfer.bytes, queue, deps)
+        cells[self._awaited + queue] = FRESH
+
+    def store(self, transfer: Transfer) -> int:
+        """Issue a store of what the last vector command made; its position."""
+        queue = self.store_queue
+        deps: tuple[Dependency, ...] = ((self.vector_queue, 1),)
+        if transfer.setup is not None:
+            self.issue(transfer.setup, queue, deps)
+            deps = ()
+        return self.issue(transfer.bytes, queue, deps)
+
+    def array(self, recipe: Recipe, *, vector: int = 0) -> int:
+        """Issue an array command after all loads so far and the ``vector``-th vector command; its
+        position. The first of a step also waits for the vector commands of the steps before."""
+        if self.cells[self._first_array]:
+            self.cells[self._first_array] = CLEAR
+            vector = max(vector, self.marks[0][1])
+        deps = self._loads()
+        if vector:
+            queue = self.vector_queue
+            deps += ((queue, self.counts[queue] - vector + 1),)
+        return self.issue(recipe, self.array_queue, deps)
+
+    def vector(self, recipe: Recipe, *, store: int = 0, array: bool = False) -> int:
+        """Issue a vector command after all loads so far, the ``store``-th store and (``array``) the
+        last array command; its position. The first of a step also waits for earlier stores."""
+        if self.cells[self._first_vector]:
+            self.cells[self._first_vector] = CLEAR
+            store = max(store, self.marks[0][0])
+        deps = self._loads()
+        if store:
+            deps += ((self.store_queue, self.counts[self.store_queue] - store + 1),)
+        if array:
+            deps += ((self.array_queue, 1),)
+        return self.issue(recipe, self.vector_queue, deps)
+
+    def _loads(self) -> tuple[Dependency, ...]:
+        """The last load of every loader with one that no compute command has waited for."""
+        cells = self.cells
+        deps: tuple[Dependency, ...] = ()
+        for queue in range(self.loaders):
+            cell = self._awaited + queue
+            if cells[cell]:
+                cells[cell] = CLEAR
+                deps += ((queue, 1),)
+        return deps
+
+    def issue(self, recipe: Recipe, queue: int, deps: tuple[Dependency, ...]) -> int:
+        """Append one command; its position."""
+        key = queue, deps
+        command = recipe.made.get(key)
+        if command is None:
+            command = Command(queue, recipe.cycles, recipe.work, deps, recipe.ports)
+            recipe.made[key] = command
+        self.nodes.append(command)
+        self.counts[queue] += 1
+        return self.counts[queue]

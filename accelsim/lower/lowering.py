@@ -1,47 +1,59 @@
-"""The plan's steps, one after the other, as a task graph."""
+"""The plan's steps, one after the other, as a program."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
 from accelsim.arch.parts import Accelerator
-from accelsim.lower.array import lower_array
-from accelsim.lower.builder import GraphBuilder
-from accelsim.lower.vector import lower_vector
+from accelsim.lower.array import emit_array
+from accelsim.lower.buffers import Buffers
+from accelsim.lower.builder import ProgramBuilder, State
+from accelsim.lower.nest import HALVES, ArrayShape, array_roles, array_shape
+from accelsim.lower.relabel import relabelled
+from accelsim.lower.vector import (
+    VectorOp,
+    VectorShapes,
+    emit_vector,
+    vector_op,
+    vector_roles,
+    vector_shapes,
+)
+from accelsim.mapping.tiles import ArrayOp, array_op
 from accelsim.plan import MemoryPlan, Step
-from accelsim.taskgraph import Access, TaskGraph, TaskKind
-from accelsim.workload.graph import Workload
+from accelsim.program import Block, Buffer, Node, Program, Touch
+from accelsim.taskgraph import TaskKind
+from accelsim.workload.graph import Op, Workload
 
 
-def lower(workload: Workload, accelerator: Accelerator, plan: MemoryPlan) -> TaskGraph:
-    """Unroll a (checked) plan into tasks.
+def lower(
+    workload: Workload, accelerator: Accelerator, plan: MemoryPlan, *, fold: bool = True
+) -> Program:
+    """A (checked) plan as a program, with loops over equal tiles kept as loops: size and cost grow
+    with the number of different tiles.
 
     Per step: whole-tensor loads, the operator's tile loop, whole-tensor stores. Steps overlap only
     where memory allows it: the next operator's first weights may arrive early if its candidate
-    prefetches, and its array tasks may start while the previous step's stores still run. Stores go
-    to the last DMA channel, loads take turns on the others; a transfer occupies its channel for
-    set-up, latency and bytes, and the DRAM port for the bytes only. Partial sums of one output tile
-    are one value, written when its first reduction tile starts; later reduction tiles update it in
-    place.
+    prefetches, and its array commands may start while the previous step's stores still run. Loads
+    take turns on all DMA channels but the last, which has the stores; a single channel has a queue
+    for each direction, which share it as a port. A transfer occupies its channel for set-up,
+    latency and bytes, and the port of its backing memory for the bytes only.
+
+    ``fold=False`` writes every tile out instead: the same commands, without any loop.
     """
-    builder = GraphBuilder(workload, accelerator)
+    lowering = _Lowering(workload, accelerator, fold=fold)
     ops = {op.name: op for op in workload.ops}
-    for step in plan.steps:
-        op = ops[step.op]
-        builder.begin_step(op)
-        builder.reloads = tuple(_reload(builder, name, step) for name in step.loads)
-        if op.gemm is not None:
-            lower_array(builder, op, step)
-        else:
-            lower_vector(builder, op, step)
-        for name in step.stores:
-            _spill(builder, name)
-        builder.end_step()
-    return builder.graph(tuple(step.op for step in plan.steps))
+    blocks = tuple(
+        lowering.block(number, ops[step.op], step) for number, step in enumerate(plan.steps)
+    )
+    builder = lowering.builder
+    return Program(builder.queues, builder.ports, blocks, tuple(step.op for step in plan.steps))
 
 
 def plan_traffic(workload: Workload, plan: MemoryPlan) -> tuple[int, int]:
     """DRAM bytes (read, written) that the plan implies: its candidates' tile loops, loads, stores.
 
-    Does not look at tasks, so that the simulated traffic can be checked against it.
+    Does not look at commands, so that the simulated traffic can be checked against it.
     """
     read = written = 0
     for step in plan.steps:
@@ -52,13 +64,113 @@ def plan_traffic(workload: Workload, plan: MemoryPlan) -> tuple[int, int]:
     return read, written
 
 
-def _reload(builder: GraphBuilder, tensor: str, step: Step) -> int:
-    value = builder.start_residency(tensor, step)
-    size = builder.workload.tensors[tensor].bytes
-    return builder.load(TaskKind.RELOAD, 0, builder.barrier(1), [Access(value, size)])
+@dataclass(frozen=True)
+class _Emitted:
+    """The commands of an operator, to be used again for an equal one."""
+
+    nodes: tuple[Node, ...]
+    after: State
 
 
-def _spill(builder: GraphBuilder, tensor: str) -> None:
-    size = builder.workload.tensors[tensor].bytes
-    access = Access(builder.resident[tensor], size)
-    builder.store(TaskKind.SPILL, 0, [builder.last_vector], access)
+class _Lowering:
+    """One program under construction. Equal operators that meet equal circumstances get the same
+    commands, so these are made once, with the tensors' names put in."""
+
+    def __init__(self, workload: Workload, accelerator: Accelerator, *, fold: bool) -> None:
+        self.builder = ProgramBuilder(accelerator, fold=fold)
+        self._workload = workload
+        self._accelerator = accelerator
+        self._half = accelerator.accumulators.bytes // HALVES
+        self._residents: dict[str, Buffer] = {}
+        self._arrays: dict[Hashable, ArrayShape] = {}
+        self._vectors: dict[Hashable, VectorShapes] = {}
+        self._emitted: dict[Hashable, _Emitted] = {}
+
+    def block(self, number: int, op: Op, step: Step) -> Block:
+        """The next step."""
+        self.builder.begin()
+        buffers = Buffers(self._workload, self._residents, op, step)
+        for name in step.loads:
+            buffers.start(name)
+        if op.gemm is not None:
+            self._array(op, step, buffers)
+        else:
+            self._vector(op, step, buffers)
+        for name in step.stores:
+            self._spill(name, buffers)
+        body = self.builder.end()
+        return Block(op.name, number, body, tuple(buffers.all), tuple(buffers.starts))
+
+    def _array(self, op: Op, step: Step, buffers: Buffers) -> None:
+        operands, candidate = array_op(op, self._workload), step.candidate
+        key = _array_key(operands, step)
+        shape = self._arrays.get(key)
+        if shape is None:
+            shape = self._arrays[key] = array_shape(operands, step, self._accelerator)
+        roles = array_roles(operands, shape, buffers, self._half)
+        self._reload(step, buffers)
+        early = candidate.prefetch_bytes > 0 and not self.builder.synced
+
+        def emit() -> None:
+            order = candidate.tiling.order
+            emit_array(self.builder, operands, shape, roles, order, early=early)
+
+        first = len(self.builder.nodes)
+        self._once((key, early), emit, buffers)
+        if early:
+            self.builder.postpone(first)
+
+    def _vector(self, op: Op, step: Step, buffers: Buffers) -> None:
+        resolved = vector_op(op, self._workload)
+        key = _vector_key(resolved, step)
+        shapes = self._vectors.get(key)
+        if shapes is None:
+            shapes = vector_shapes(resolved, self._workload, step, self._accelerator)
+            self._vectors[key] = shapes
+        roles = vector_roles(resolved, shapes, buffers)
+        self._reload(step, buffers)
+        self._once(key, lambda: emit_vector(self.builder, resolved, shapes, roles), buffers)
+
+    def _once(self, key: Hashable, emit: Callable[[], None], buffers: Buffers) -> None:
+        """What ``emit`` issues, or, if that is known from an equal operator, the same again."""
+        builder = self.builder
+        key = (key, builder.entry)
+        known = self._emitted.get(key)
+        if known is not None:
+            builder.resume(relabelled(known.nodes, buffers.all), known.after)
+            return
+        first, before = len(builder.nodes), tuple(builder.counts)
+        emit()
+        self._emitted[key] = _Emitted(tuple(builder.nodes[first:]), builder.since(before))
+
+    def _reload(self, step: Step, buffers: Buffers) -> None:
+        """Tensors that come whole before the operator."""
+        for name in step.loads:
+            writes = (Touch(buffers.started(name), self._workload.tensors[name].bytes),)
+            self.builder.load(self.builder.loading(TaskKind.RELOAD, writes, name), fresh=True)
+
+    def _spill(self, name: str, buffers: Buffers) -> None:
+        read = Touch(buffers.resident(name), self._workload.tensors[name].bytes)
+        self.builder.store(self.builder.storing(TaskKind.SPILL, read, name))
+
+
+def _array_key(operands: ArrayOp, step: Step) -> Hashable:
+    """All that decides about loops, tile buffers and commands of an array operator, but names."""
+    op, candidate = operands.op, step.candidate
+    tensors = (operands.a, operands.b, operands.output)
+    return (
+        op.kind, op.gemm, op.window, op.vector_ops, candidate.tiling, operands.constant,
+        operands.a is operands.b, None if operands.bias is None else operands.bias.dtype,
+        *((tensor.dtype, tensor.bytes, tensor.name in candidate.streamed) for tensor in tensors),
+    )  # fmt: skip
+
+
+def _vector_key(resolved: VectorOp, step: Step) -> Hashable:
+    """The same for an operator of the vector unit."""
+    op, candidate = resolved.op, step.candidate
+    tensors = (*resolved.operands, *resolved.whole, resolved.output)
+    return (
+        op.kind, op.window, op.vector_ops, op.picks, candidate.tiling, resolved.inputs,
+        len(resolved.operands), resolved.output.elements,
+        *((tensor.dtype, tensor.bytes, tensor.name in candidate.streamed) for tensor in tensors),
+    )  # fmt: skip

@@ -1,37 +1,43 @@
-"""Tile buffers in an unrolled tile loop: which slot is next, and who must be done with it."""
+"""Tile buffers in a tile loop: who used each slot last, and so must be done with it."""
 
 from __future__ import annotations
 
-from accelsim.mapping.layout import Layout
+from accelsim.lower.builder import CLEAR, FRESH, ProgramBuilder
 
 
 class Stream:
-    """The one or two slots of a tile buffer, used in turn."""
+    """The slots of a tile buffer, taken in turn.
 
-    def __init__(self, layout: Layout, role: str, base: int) -> None:
-        self._addresses = [base + slot.offset for slot in layout.slots(role)]
-        self._users: list[int | None] = [None] * len(self._addresses)
-        self._count = 0
+    Their last users are kept as a chain, oldest first: the next slot to take is always the one at
+    its beginning. So the state does not depend on which slot that is, and a loop over tiles repeats
+    after one iteration, however many slots there are.
+    """
 
-    def __bool__(self) -> bool:
-        return bool(self._addresses)
+    __slots__ = ("_builder", "_first", "_last")
+
+    def __init__(self, builder: ProgramBuilder, count: int, queue: int) -> None:
+        """``queue``: of the commands that use the slots."""
+        self._builder = builder
+        self._first = builder.cell(FRESH, queue=queue, count=count)
+        self._last = self._first + count - 1
 
     @property
-    def fresh(self) -> bool:
-        """True while the next slot has not been used in this step."""
-        return self._count < len(self._addresses)
-
-    @property
-    def first(self) -> bool:
+    def untouched(self) -> bool:
         """True before the first use."""
-        return self._count == 0
+        return self._builder.cells[self._last] == FRESH
 
-    def advance(self) -> tuple[int, int | None]:
-        """Take the next slot: its address, and the last task that used what it holds now."""
-        slot = self._count % len(self._addresses)
-        self._count += 1
-        return self._addresses[slot], self._users[slot]
+    def advance(self) -> int:
+        """Take the next slot: the position of the last command that used what it holds now, or
+        :data:`FRESH` for its first use in this step."""
+        cells, first, last = self._builder.cells, self._first, self._last
+        user = cells[first]
+        for cell in range(first, last):
+            cells[cell] = cells[cell + 1]
+        cells[last] = CLEAR
+        return user
 
-    def used_by(self, task: int) -> None:
-        """Note that ``task`` uses the slot taken last."""
-        self._users[(self._count - 1) % len(self._addresses)] = task
+    def used_by(self, position: int) -> None:
+        """Note who uses the slot taken last (nobody, before the first was taken)."""
+        cells = self._builder.cells
+        if cells[self._last] != FRESH:
+            cells[self._last] = position

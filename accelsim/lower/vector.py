@@ -1,127 +1,203 @@
-"""An operator on the vector unit as tasks: per tile load what streams, compute, store.
+"""An operator on the vector unit as commands: per tile load what streams, compute, store.
 
 Small constants are loaded whole before the first tile; constants as large as the output stream
-with it. With everything resident the operator is a single task.
+with it. With everything resident the operator is a single command.
 """
 
 from __future__ import annotations
 
-from accelsim.lower.builder import GraphBuilder
+from dataclasses import dataclass
+from functools import partial
+
+from accelsim.arch.parts import Accelerator
+from accelsim.lower.buffers import Buffers, Slots, offsets
+from accelsim.lower.builder import CLEAR, FRESH, ProgramBuilder, Recipe, Transfer
 from accelsim.lower.streams import Stream
-from accelsim.mapping.layout import Layout, constants_of, vector_workspace
-from accelsim.mapping.tiles import share
-from accelsim.mapping.vector_tiles import VectorTile, vector_input_bytes, vector_tiles
+from accelsim.mapping.layout import constants_of, vector_workspace
+from accelsim.mapping.runs import Runs
+from accelsim.mapping.vector_runs import VectorShape, vector_runs
 from accelsim.plan import Step
-from accelsim.taskgraph import Access, TaskKind
-from accelsim.workload.graph import Op, Tensor
+from accelsim.program import Touch, Work
+from accelsim.taskgraph import TaskKind
+from accelsim.workload.graph import Op, Tensor, Workload
 
 
-def lower_vector(builder: GraphBuilder, op: Op, step: Step) -> None:
-    """Append the tasks of one run of ``op``."""
-    loop = _Loop(builder, op, step)
+@dataclass(frozen=True)
+class VectorShapes:
+    """What operators of equal sizes, tiling and residency share."""
+
+    tiles: Runs[VectorShape]
+    operands: tuple[Slots, ...]
+    """Tile buffer of each operand; likewise below."""
+    whole: tuple[Slots, ...]
+    out: Slots
+
+
+@dataclass(frozen=True)
+class VectorOp:
+    """A vector operator with its operands resolved."""
+
+    op: Op
+    operands: tuple[Tensor, ...]
+    """Tensors that every tile reads its part of: inputs, then constants as large as the output."""
+    whole: tuple[Tensor, ...]
+    """Constants loaded whole before the first tile."""
+    output: Tensor
+
+    @property
+    def inputs(self) -> int:
+        """How many of the operands are activations."""
+        return len(self.op.inputs)
+
+
+def vector_op(op: Op, workload: Workload) -> VectorOp:
+    """Resolve the operands of an operator of the vector unit."""
+    constants = constants_of(op, workload)
+    return VectorOp(
+        op,
+        (
+            *(workload.tensors[name] for name in op.inputs),
+            *(tensor for tensor, tiled in constants if tiled),
+        ),
+        tuple(tensor for tensor, tiled in constants if not tiled),
+        workload.tensors[op.output],
+    )
+
+
+def vector_shapes(
+    resolved: VectorOp, workload: Workload, step: Step, accelerator: Accelerator
+) -> VectorShapes:
+    """Tiles and buffers of an operator. The latter must be what the plan reckoned with."""
+    candidate, pad, op = step.candidate, accelerator.scratchpad, resolved.op
+    layout = vector_workspace(
+        op, workload, candidate.tiling, candidate.streamed, pad.alignment_bytes, pad.buffering
+    )
+    assert layout.bytes == candidate.buffer_bytes, f"{op.name}: buffers differ from plan"
+    roles = [f"in:{name}" for name in op.inputs]
+    roles += [f"const:{tensor.name}" for tensor in resolved.operands[resolved.inputs :]]
+    return VectorShapes(
+        vector_runs(op, resolved.operands, resolved.output, candidate.tiling),
+        tuple(offsets(layout, role) for role in roles),
+        tuple(offsets(layout, f"const:{tensor.name}") for tensor in resolved.whole),
+        offsets(layout, "out"),
+    )
+
+
+@dataclass(frozen=True)
+class VectorRoles:
+    """Numbers of the buffers in their block."""
+
+    operands: tuple[int, ...]
+    whole: tuple[int, ...]
+    out: int
+
+
+def vector_roles(resolved: VectorOp, shapes: VectorShapes, buffers: Buffers) -> VectorRoles:
+    """The buffers of a block, in a fixed order."""
+    kinds = ["activation" if i < resolved.inputs else "weight" for i in range(len(shapes.operands))]
+    return VectorRoles(
+        operands=tuple(
+            buffers.tiles(slots, kind, tensor.name)
+            for slots, kind, tensor in zip(shapes.operands, kinds, resolved.operands, strict=True)
+        ),
+        whole=tuple(
+            buffers.tiles(slots, "weight", tensor.name)
+            for slots, tensor in zip(shapes.whole, resolved.whole, strict=True)
+        ),
+        out=buffers.output(shapes.out, resolved.output.name),
+    )
+
+
+def emit_vector(
+    builder: ProgramBuilder, resolved: VectorOp, shapes: VectorShapes, roles: VectorRoles
+) -> None:
+    """Issue the commands of one run of an operator."""
+    loop = _Loop(builder, resolved, shapes, roles)
     loop.load_whole_constants()
-    output = builder.workload.tensors[op.output]
-    for index, tile in enumerate(vector_tiles(op, output, step.candidate.tiling)):
-        loop.run(index, tile)
+    loop.walk(shapes.tiles)
 
 
 class _Loop:
-    """State of one operator's tile loop."""
+    """One operator's tile loop."""
 
-    def __init__(self, builder: GraphBuilder, op: Op, step: Step) -> None:
-        candidate = step.candidate
-        alignment = builder.accelerator.scratchpad.alignment_bytes
-        layout = vector_workspace(
-            op, builder.workload, candidate.tiling, candidate.streamed, alignment
-        )
-        assert layout.bytes == candidate.buffer_bytes, f"{op.name}: buffers differ from plan"
-        self.builder, self.op, self.step, self.layout = builder, op, step, layout
-        tensors = builder.workload.tensors
-        self.output = tensors[op.output]
-        self.resident = [
-            (tensors[name], builder.resident[name])
-            for name in op.inputs
-            if name not in candidate.streamed
+    def __init__(
+        self,
+        builder: ProgramBuilder,
+        resolved: VectorOp,
+        shapes: VectorShapes,
+        roles: VectorRoles,
+    ) -> None:
+        self._builder, self._resolved, self._roles = builder, resolved, roles
+        self._moved = [
+            (index, Stream(builder, len(slots), builder.vector_queue))
+            for index, slots in enumerate(shapes.operands)
+            if slots
         ]
-        self.moved = [
-            (tensors[name], self._stream(f"in:{name}", layout), TaskKind.LOAD_INPUT)
-            for name in op.inputs
-            if name in candidate.streamed
-        ]
-        self.whole: list[tuple[Tensor, int]] = []
-        for tensor, tiled in constants_of(op, builder.workload):
-            if tiled:
-                stream = self._stream(f"const:{tensor.name}", layout)
-                self.moved.append((tensor, stream, TaskKind.LOAD_WEIGHT))
-        self.out = self._stream("out", layout)
-        self.result = -1 if self.out else builder.start_residency(op.output, step)
-        self.waits: list[int | None] = [*builder.barrier(1), *builder.reloads]
-        """What the first compute task waits for besides its tile."""
+        out = shapes.out
+        self._out = Stream(builder, len(out), builder.store_queue) if out else None
+        self._loads: dict[tuple[int, int], Transfer] = {}
+        self._tiles: dict[VectorShape, tuple[Recipe, Transfer | None]] = {}
 
     def load_whole_constants(self) -> None:
         """Constants smaller than the output, once."""
-        for tensor, tiled in constants_of(self.op, self.builder.workload):
-            if tiled:
-                continue
-            address, _ = self._stream(f"const:{tensor.name}", self.layout).advance()
-            value = self._value(tensor, tensor.bytes, address, TaskKind.LOAD_WEIGHT)
-            self.whole.append((tensor, value))
-            self.waits.append(
-                self.builder.load(
-                    TaskKind.LOAD_WEIGHT, 0, self.builder.barrier(1), [Access(value, tensor.bytes)]
-                )
-            )
+        for tensor, number in zip(self._resolved.whole, self._roles.whole, strict=True):
+            writes = (Touch(number, tensor.bytes, fresh=True),)
+            kind = TaskKind.LOAD_WEIGHT
+            transfer = self._builder.loading(kind, writes, tensor.name, constant=True)
+            self._builder.load(transfer, fresh=True)
 
-    def run(self, index: int, tile: VectorTile) -> None:
+    def walk(self, runs: Runs[VectorShape]) -> None:
+        """All tiles in order."""
+        repeat = self._builder.repeat
+        for run in runs:
+            if run.leaf is not None:
+                repeat(run.count, partial(self._tile, run.leaf))
+            else:
+                repeat(run.count, partial(self.walk, run.inner))
+
+    def _tile(self, shape: VectorShape) -> None:
         """Loads, compute and store of one tile."""
-        builder, op = self.builder, self.op
-        waits, self.waits = self.waits, []
-        reads = [Access(value, tensor.bytes) for tensor, value in self.whole]
-        for tensor, value in self.resident:
-            reads.append(Access(value, self._bytes(tensor, tile)))
-        for tensor, stream, kind in self.moved:
-            access, task = self._load(index, tensor, stream, kind, self._bytes(tensor, tile))
-            if access is not None:
-                reads.append(access)
-                waits.append(task)
-        reads = [access for access in reads if access.bytes]
-        total = self.output.elements
-        size = share(self.output.bytes, tile.start, tile.count, total)
-        element_ops = share(op.vector_ops, tile.start, tile.count, total)
-        target = self.result
-        if self.out:
-            address, user = self.out.advance()
-            waits.append(user)
-            target = self._value(self.output, size, address, TaskKind.STORE_OUTPUT)
-        read = sum(access.bytes for access in reads)
-        task = builder.vector(
-            index, builder.timing.vector(op.kind, element_ops, read + size), waits, reads,
-            [Access(target, size)], sram_read_bytes=read, sram_write_bytes=size,
-            vector_ops=element_ops,
+        builder, out = self._builder, self._out
+        for index, stream in self._moved:
+            if shape.operands[index]:
+                self._load(index, stream, shape.operands[index])
+        recipes = self._tiles.get(shape)
+        if recipes is None:
+            recipes = self._tiles[shape] = self._recipes(shape)
+        compute, store = recipes
+        user = out.advance() if out is not None else CLEAR
+        done = builder.vector(compute, store=max(0, user))
+        for _, stream in self._moved:
+            stream.used_by(done)
+        if out is not None and store is not None:
+            out.used_by(builder.store(store))
+
+    def _load(self, index: int, stream: Stream, size: int) -> None:
+        transfer = self._loads.get((index, size))
+        if transfer is None:
+            constant = index >= self._resolved.inputs
+            transfer = self._loads[index, size] = self._builder.loading(
+                TaskKind.LOAD_WEIGHT if constant else TaskKind.LOAD_INPUT,
+                (Touch(self._roles.operands[index], size, fresh=True),),
+                self._resolved.operands[index].name,
+                constant=constant,
+            )
+        user = stream.advance()
+        self._builder.load(transfer, fresh=user == FRESH, vector=max(0, user))
+
+    def _recipes(self, shape: VectorShape) -> tuple[Recipe, Transfer | None]:
+        op, roles, size = self._resolved.op, self._roles, shape.out
+        whole = [tensor.bytes for tensor in self._resolved.whole]
+        parts = [*zip(roles.whole, whole, strict=True)]
+        parts += zip(roles.operands, shape.operands, strict=True)
+        reads = tuple(Touch(number, amount) for number, amount in parts if amount)
+        read = sum(touch.bytes for touch in reads)
+        work = Work(
+            TaskKind.VECTOR, reads, (Touch(roles.out, size, fresh=self._out is not None),),
+            sram_read_bytes=read, sram_write_bytes=size, vector_ops=shape.ops,
         )  # fmt: skip
-        for _, stream, _ in self.moved:
-            if not stream.first:
-                stream.used_by(task)
-        if self.out:
-            store = builder.store(TaskKind.STORE_OUTPUT, index, [task], Access(target, size))
-            self.out.used_by(store)
-
-    def _load(
-        self, index: int, tensor: Tensor, stream: Stream, kind: TaskKind, size: int
-    ) -> tuple[Access | None, int | None]:
-        if size == 0:
-            return None, None
-        waits = self.builder.barrier(1) if stream.fresh else ()
-        address, user = stream.advance()
-        access = Access(self._value(tensor, size, address, kind), size)
-        return access, self.builder.load(kind, index, (*waits, user), [access])
-
-    def _bytes(self, tensor: Tensor, tile: VectorTile) -> int:
-        return vector_input_bytes(self.op, tensor, self.output, tile)
-
-    def _value(self, tensor: Tensor, size: int, address: int, kind: TaskKind) -> int:
-        meaning = "weight" if kind is TaskKind.LOAD_WEIGHT else "activation"
-        return self.builder.value("scratchpad", meaning, tensor.name, size, address)
-
-    def _stream(self, role: str, layout: Layout) -> Stream:
-        return Stream(layout, role, self.step.buffer_address)
+        compute = Recipe(self._builder.timing.vector(op.kind, shape.ops, read + size), work)
+        if self._out is None:
+            return compute, None
+        kind, kept = TaskKind.STORE_OUTPUT, Touch(roles.out, size)
+        return compute, self._builder.storing(kind, kept, op.output)

@@ -1,7 +1,15 @@
 """How an operator can run on an accelerator: tilings, buffers, residency, and what they cost."""
 
 from accelsim.mapping.objective import Objective
-from accelsim.mapping.search import candidates, lower_bounds, require_legal, workspace
+from accelsim.mapping.search import Search, candidates, lower_bounds, require_legal, workspace
 from accelsim.mapping.timing import Timing
 
-__all__ = ["Objective", "Timing", "candidates", "lower_bounds", "require_legal", "workspace"]
+__all__ = [
+    "Objective",
+    "Search",
+    "Timing",
+    "candidates",
+    "lower_bounds",
+    "require_legal",
+    "workspace",
+]

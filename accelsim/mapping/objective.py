@@ -6,11 +6,14 @@ cheap, so both ask here. Equal costs are told apart by cycles, then traffic, the
 
 from __future__ import annotations
 
+import numpy as np
+
 from accelsim.arch.parts import Accelerator
 from accelsim.cost.energy import unit_energies
 from accelsim.errors import AccelsimError, Mistake, suggest
-from accelsim.mapping.timing import Timing
+from accelsim.mapping.timing import Ints, Timing
 from accelsim.plan import Candidate
+from accelsim.workload.graph import Op
 
 OBJECTIVES = ("latency", "energy", "traffic")
 
@@ -44,6 +47,26 @@ class Objective:
             + units.vector_op * candidate.vector_ops
             + units.static_cycle * candidate.cycles
         )
+
+    def column_costs(
+        self, cycles: Ints, moved: Ints, scratchpad: Ints, accumulators: Ints, op: Op
+    ) -> Ints:
+        """:meth:`column_cost` of many ways to run one operator, from their figures."""
+        if self.name == "latency":
+            return cycles
+        units = self._units
+        if units is None:
+            return moved
+        # The same sums in the same order, so the same floating-point numbers.
+        costs: Ints = np.rint(
+            units.dram_byte * moved
+            + units.scratchpad_byte * scratchpad
+            + units.accumulator_byte * accumulators
+            + units.mac * op.macs
+            + units.vector_op * op.vector_ops
+            + units.static_cycle * cycles
+        ).astype(np.int64)
+        return costs
 
     def transfer_cost(self, size: int) -> int:
         """Cost of moving a whole tensor of ``size`` bytes once, either way."""

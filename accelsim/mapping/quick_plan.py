@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from accelsim.arch.parts import Accelerator
-from accelsim.errors import Infeasibility, InfeasibleError
+from accelsim.errors import AccelsimError, Infeasibility, InfeasibleError, Mistake, suggest
 from accelsim.mapping.layout import align
-from accelsim.mapping.rules import ruled_candidate
+from accelsim.mapping.rules import RULES, ruled_candidate
 from accelsim.mapping.timing import Timing
 from accelsim.plan import Candidate, MemoryPlan, Step
 from accelsim.workload.graph import Op, Workload
@@ -27,15 +27,11 @@ def quick_plan(workload: Workload, accelerator: Accelerator, rule: str = "layer"
 
     An activation stays in the scratchpad from the step that makes it to its last reader if it fits
     beside the tile buffers of all steps in between; graph inputs and outputs, and what does not
-    fit, stream tile by tile. Raises InfeasibleError when the tile buffers of an operator alone
-    exceed the scratchpad.
+    fit, stream tile by tile. Raises AccelsimError (M302) for an unknown rule, InfeasibleError when
+    the tile buffers of an operator alone exceed the scratchpad.
     """
-    timing = Timing(accelerator)
-    everything = [frozenset((*op.inputs, op.output)) for op in workload.ops]
-    streaming = [
-        ruled_candidate(rule, op, workload, streamed, accelerator, timing)
-        for op, streamed in zip(workload.ops, everything, strict=True)
-    ]
+    ruler = _Ruler(workload, accelerator, rule)
+    streaming = [ruler.candidate(op, (*op.inputs, op.output)) for op in workload.ops]
     capacity = accelerator.scratchpad.bytes
     for candidate, op in zip(streaming, workload.ops, strict=True):
         if candidate.buffer_bytes > capacity:
@@ -43,13 +39,38 @@ def quick_plan(workload: Workload, accelerator: Accelerator, rule: str = "layer"
     kept = _keep(workload, accelerator, [c.buffer_bytes for c in streaming])
     steps = []
     for index, (op, candidate) in enumerate(zip(workload.ops, streaming, strict=True)):
-        resident = {name: kept[name].address for name in (*op.inputs, op.output) if name in kept}
-        if resident:
-            streamed = everything[index] - resident.keys()
-            candidate = ruled_candidate(rule, op, workload, streamed, accelerator, timing)
+        names = (*op.inputs, op.output)
+        moved = tuple(name for name in names if name not in kept)
+        if len(moved) < len(names):
+            candidate = ruler.candidate(op, moved)
         alive = {name: k.address for name, k in kept.items() if k.first <= index <= k.last}
         steps.append(Step(op.name, candidate, addresses=alive, buffer_address=0))
     return _plan(workload, accelerator, tuple(steps), kept)
+
+
+class _Ruler:
+    """Candidates by rule; operators of equal shape are worked out once."""
+
+    def __init__(self, workload: Workload, accelerator: Accelerator, rule: str) -> None:
+        if rule not in RULES:
+            raise AccelsimError(
+                Mistake("M302", f"unknown mapping rule {rule!r}", suggest(rule, tuple(RULES)))
+            )
+        self._workload, self._accelerator, self._rule = workload, accelerator, rule
+        self._timing = Timing(accelerator)
+        self._found: dict[object, Candidate] = {}
+
+    def candidate(self, op: Op, moved: tuple[str, ...]) -> Candidate:
+        """The candidate that streams ``moved``, in the order of inputs and output."""
+        names = (*op.inputs, op.output)
+        key = self._workload.alike[op.name], tuple(names.index(name) for name in moved)
+        streamed = frozenset(moved)
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = ruled_candidate(
+                self._rule, op, self._workload, streamed, self._accelerator, self._timing
+            )
+        return found if found.streamed == streamed else replace(found, streamed=streamed)
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from math import gcd
+from operator import itemgetter
 from typing import Generic, TypeVar
 
 from accelsim.dataflow.counts import ceil_div
-from accelsim.mapping.tiles import ArrayOp, input_pixels, pixel_ranges, row_span
+from accelsim.mapping.tiles import ArrayOp, input_pixels, pixel_ranges, row_span, span
 from accelsim.workload.graph import Gemm, Window
 
 T = TypeVar("T")
@@ -73,8 +75,10 @@ def recurring(make: Callable[[int], Runs[T]], period: int, total: int) -> Runs[T
         return make(total)
     whole = make(period)
     times = total // period
-    body = (Run(times * whole[0].count, whole[0].leaf, whole[0].inner),)
-    return (body if len(whole) == 1 else (Run(times, inner=whole),)) + make(total % period)
+    only = whole[0]
+    if len(whole) == 1:
+        return (Run(times * only.count, only.leaf, only.inner), *make(total % period))
+    return (Run(times, inner=whole), *make(total % period))
 
 
 def even_split(total: int, size: int) -> tuple[tuple[int, int], ...]:
@@ -152,12 +156,9 @@ def _row_runs(window: Window, rows: int, total: int) -> Runs[Extent]:
     reach = (window.kernel_height - 1) * window.dilation[0] + 1
     axis = _Axis(window.stride[0], window.pads[0], reach, window.in_height)
 
-    def span(first: int, count: int) -> int:
-        return row_span(window, first, count)
-
     # Tiles start anew at the top of an image after this many rows.
     period = height * rows // gcd(height, rows)
-    return recurring(lambda n: axis.runs(n, rows, height, span), period, total)
+    return recurring(lambda n: axis.runs(n, rows, height, partial(row_span, window)), period, total)
 
 
 def _column_runs(window: Window, size: int) -> Runs[Extent]:
@@ -179,9 +180,7 @@ class _Axis:
 
     def span(self, first: int, count: int) -> int:
         """Input positions that ``count`` outputs from ``first`` on look at."""
-        low = max(0, first * self.stride - self.pad)
-        high = min(self.size, (first + count - 1) * self.stride - self.pad + self.reach)
-        return max(0, high - low)
+        return span(first, count, self.stride, self.pad, self.reach, self.size)
 
     def runs(
         self, total: int, count: int, length: int, span: Callable[[int, int], int]
@@ -206,5 +205,5 @@ class _Axis:
             at += many * tile
         return tuple(
             Run(sum(many for many, _ in equal), leaf)
-            for leaf, equal in ((k, list(g)) for k, g in groupby(found, key=lambda f: f[1]))
+            for leaf, equal in groupby(found, key=itemgetter(1))
         )

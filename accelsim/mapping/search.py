@@ -8,6 +8,7 @@ resident are offered.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from operator import le
 
 from accelsim.arch.parts import Accelerator
@@ -19,6 +20,7 @@ from accelsim.mapping.array import (
     realise,
     row_sizes,
 )
+from accelsim.mapping.array_search import choose, columns, fits_int64
 from accelsim.mapping.layout import Layout, align, array_workspace, vector_workspace
 from accelsim.mapping.objective import Objective
 from accelsim.mapping.tiles import array_op
@@ -48,6 +50,48 @@ def candidates(
     missing. Empty when the accumulators are too small for a single pixel.
     """
     goal = Objective(accelerator, objective)
+    if op.gemm is not None:
+        for wide in (True, False):
+            kept = _array_candidates(op, workload, accelerator, goal, wide=wide)
+            if kept:
+                return kept
+    return exhaustive(op, workload, accelerator, goal)
+
+
+class Search:
+    """:func:`candidates` of all operators of a network; equal operators are searched once."""
+
+    def __init__(self, workload: Workload, accelerator: Accelerator, objective: str) -> None:
+        self._workload, self._accelerator, self._objective = workload, accelerator, objective
+        self._timing = Timing(accelerator)
+        self._found: dict[object, tuple[tuple[str, ...], tuple[Candidate, ...]]] = {}
+
+    def candidates(self, op: Op) -> tuple[Candidate, ...]:
+        """Ways to run ``op``."""
+        names = (*op.inputs, op.output)
+        key = self._key(op)
+        if key not in self._found:
+            found = candidates(op, self._workload, self._accelerator, self._objective)
+            self._found[key] = names, found
+            return found
+        known, found = self._found[key]
+        if known == names:
+            return found
+        renamed = dict(zip(known, names, strict=True))
+        return tuple(
+            replace(c, streamed=frozenset(renamed[name] for name in c.streamed)) for c in found
+        )
+
+    def _key(self, op: Op) -> object:
+        """All that the candidates of an operator depend on, apart from names."""
+        before = _cycles_before(op, self._workload, self._timing) if op.gemm is not None else 0
+        return self._workload.alike[op.name], before
+
+
+def exhaustive(
+    op: Op, workload: Workload, accelerator: Accelerator, goal: Objective
+) -> tuple[Candidate, ...]:
+    """As :func:`candidates`, every candidate built and compared one by one."""
     capacity = accelerator.scratchpad.bytes
     alignment = accelerator.scratchpad.alignment_bytes
     pools: list[_Pool] = []
@@ -142,6 +186,31 @@ def _variants(op: Op) -> tuple[tuple[str, frozenset[str]], ...]:
     return tuple(found)
 
 
+def _array_candidates(
+    op: Op, workload: Workload, accelerator: Accelerator, goal: Objective, *, wide: bool
+) -> tuple[Candidate, ...]:
+    """What :func:`exhaustive` keeps of one pool of an array operator, found over all loop nests at
+    once; empty where that has to look closer."""
+    timing = Timing(accelerator)
+    operands = array_op(op, workload)
+    sizes = row_sizes(operands) if wide else part_row_sizes(operands)
+    found = list(nests(operands, accelerator, timing, sizes))
+    if not found or not fits_int64(found, accelerator):
+        return ()
+    table = columns(found, operands)
+    before = _cycles_before(op, workload, timing)
+    alignment = accelerator.scratchpad.alignment_bytes
+    kept: list[Candidate] = []
+    for name, streamed in _variants(op):
+        resident = [t for t in (*op.inputs, op.output) if t not in streamed]
+        demand = sum(align(workload.tensors[t].bytes, alignment) for t in resident)
+        kept += choose(
+            table, operands, streamed, name, accelerator, timing, goal,
+            before=before, demand=demand, levels=LEVELS,
+        )  # fmt: skip
+    return tuple(kept)
+
+
 _Pool = list[list[Candidate]]
 
 
@@ -172,7 +241,7 @@ def _cycles_before(op: Op, workload: Workload, timing: Timing) -> int:
     """Cycles of the operator before ``op`` in the file that a prefetch can hide behind: its least
     compute time less the transfer of its own constants (0 for the first operator). A guess where
     the order is free: the schedule may put another operator there."""
-    index = workload.ops.index(op)
+    index = workload.position[op.name]
     if index == 0:
         return 0
     before = workload.ops[index - 1]

@@ -39,21 +39,21 @@ def element_bytes(tensor: Tensor) -> int:
     return ceil_div(BITS[tensor.dtype], 8)
 
 
-def _span(first: int, count: int, stride: int, pad: int, reach: int, size: int) -> int:
+def span(first: int, count: int, stride: int, pad: int, reach: int, size: int) -> int:
     """Input positions inside [0, size) that ``count`` outputs from ``first`` on look at."""
     low = max(0, first * stride - pad)
     high = min(size, (first + count - 1) * stride - pad + reach)
     return max(0, high - low)
 
 
-def _row_span(window: Window, row: int, rows: int) -> int:
+def row_span(window: Window, row: int, rows: int) -> int:
     """Input rows of output rows [row, row + rows), counted over all images of the batch."""
     reach = (window.kernel_height - 1) * window.dilation[0] + 1
     total = 0
     while rows > 0:
         first = row % window.out_height
         count = min(rows, window.out_height - first)
-        total += _span(first, count, window.stride[0], window.pads[0], reach, window.in_height)
+        total += span(first, count, window.stride[0], window.pads[0], reach, window.in_height)
         row, rows = row + count, rows - count
     return total
 
@@ -62,10 +62,10 @@ def input_pixels(window: Window, start: int, count: int) -> int:
     """Input pixels of output pixels [start, start + count): whole rows or a part of one row."""
     row, column = divmod(start, window.out_width)
     if column == 0 and count % window.out_width == 0:
-        return _row_span(window, row, count // window.out_width) * window.in_width
+        return row_span(window, row, count // window.out_width) * window.in_width
     reach = (window.kernel_width - 1) * window.dilation[1] + 1
-    columns = _span(column, count, window.stride[1], window.pads[1], reach, window.in_width)
-    return _row_span(window, row, 1) * columns
+    columns = span(column, count, window.stride[1], window.pads[1], reach, window.in_width)
+    return row_span(window, row, 1) * columns
 
 
 def pixel_ranges(window: Window | None, total: int, size: int) -> tuple[Range, ...]:

@@ -16,12 +16,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+from numpy.typing import NDArray
+
 from accelsim.arch.parts import Accelerator, Scratchpad
 from accelsim.arch.protection import STRUCTURES, protection_of
 from accelsim.dataflow import DATAFLOWS, gemm_cycles
 from accelsim.dataflow.counts import ceil_div
 from accelsim.mapping.tiles import TileShape
 from accelsim.workload.graph import Op, OpKind
+
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -171,6 +176,33 @@ class Timing:
         # (tuned against simulated single operators).
         return together + max(0, in_turn - together) // 4
 
+    def transfers(self, sizes: Ints) -> Ints:
+        """:meth:`transfer_bytes` of many sizes."""
+        return np.maximum(_many(sizes, self._rate), _many(sizes, self._port_rate))
+
+    def constants(self, sizes: Ints) -> Ints:
+        """:meth:`constant` of many sizes."""
+        return np.where(sizes > 0, self._constant_fixed + self._constant_cycles(sizes), 0)
+
+    def _constant_cycles(self, sizes: Ints) -> Ints:
+        port = self._port_rate if self._weight_rate is None else self._weight_rate
+        packed, stored = self._accelerator.compression, sizes
+        if packed is not None:
+            stored = -(-sizes * packed.ratio.numerator // packed.ratio.denominator)
+        cycles = np.maximum(_many(stored, self._constant_rate), _many(sizes, port))
+        if packed is None:
+            return cycles
+        return np.maximum(cycles, -(-sizes // packed.decode_bytes_per_cycle))
+
+    def port_cycles(self, read: Ints, constants: Ints, written: int) -> tuple[Ints, Ints]:
+        """:meth:`_arriving` and :meth:`_at_port` of many tile loops."""
+        if self.plain:
+            return self.transfers(read), self.transfers(read + written)
+        own = self._constant_cycles(constants)
+        rest = self.transfers(read - constants + written)
+        busier = np.maximum(rest, own) if self._own_weights else rest + own
+        return self.transfers(read - constants) + own, busier
+
     def _arriving(self, flow: Flow) -> int:
         """Cycles of all bytes read, one after the other."""
         constants = self.transfer(flow.constants, constant=True).cycles
@@ -255,3 +287,7 @@ def _ceil(value: Fraction) -> int:
 def _at(size: int, rate: Fraction) -> int:
     """Cycles that ``size`` bytes take at ``rate`` bytes per cycle."""
     return -(-size * rate.denominator // rate.numerator)
+
+
+def _many(sizes: Ints, rate: Fraction) -> Ints:
+    return -(-sizes * rate.denominator // rate.numerator)

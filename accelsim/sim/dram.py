@@ -40,7 +40,9 @@ class BankedDram:
     AccelsimError (A140) for a kind without row timing.
     """
 
-    def __init__(self, dram: Dram, clock_hz: int, regions: Mapping[str, int]) -> None:
+    def __init__(
+        self, dram: Dram, clock_hz: int, regions: Mapping[str, int], port: str = "dram"
+    ) -> None:
         kind = _kind(dram.kind)
         self._kind = kind
         scale = Fraction(clock_hz, 10**9)
@@ -53,12 +55,22 @@ class BankedDram:
         self._activate = max(kind.t_faw / 4, kind.t_rc / kind.banks) * scale
         self._base: dict[str, int] = {}
         self._sizes: dict[str, int] = {}
+        self._port = port
         row = 0
         for name, size in regions.items():
             self._base[name] = row
             self._sizes[name] = max(1, size)
             row += -(-max(1, size) // kind.row_bytes)
-        self._offset = dict.fromkeys(regions, 0)
+        self.reset()
+
+    @property
+    def port(self) -> str:
+        """Name of the port that the memory stands behind."""
+        return self._port
+
+    def reset(self) -> None:
+        """No row open, every region at its front."""
+        self._offset = dict.fromkeys(self._sizes, 0)
         self._open: dict[int, int] = {}
         self._writing: bool | None = None
         self._until = 0
@@ -82,10 +94,25 @@ class BankedDram:
         self._until = now + took
         return took
 
-    def signature(self, now: int) -> Hashable | None:
-        """None: the state (refresh phase, offsets) does not recur within any useful time, so a
-        simulator should step."""
-        return None
+    def content(self, work: Work) -> Hashable:
+        """Region, direction and size."""
+        return work.region, work.dram_read_bytes, work.dram_write_bytes
+
+    def signature(self, now: int) -> Hashable:
+        """Never the same twice: refresh phase and offsets hardly ever meet again, so comparing them
+        would cost more than it saves, and the simulator steps."""
+        return now
+
+    def snapshot(self) -> object:
+        """The state as a value."""
+        return dict(self._offset), dict(self._open), self._writing, self._until
+
+    def restore(self, saved: object, late: int) -> None:
+        """Continue from ``saved``. Signatures never recur, so ``late`` can only be 0."""
+        assert isinstance(saved, tuple), "a snapshot of this memory"
+        assert late == 0, "no state of this memory comes again"
+        offset, rows, self._writing, self._until = saved
+        self._offset, self._open = dict(offset), dict(rows)
 
     def _walk(self, region: str, size: int) -> tuple[int, int]:
         """Open the rows of the next ``size`` bytes: delay before the first data, rows touched."""

@@ -14,12 +14,15 @@ SimPy resource per task.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import simpy
 
+from accelsim.program import Work
 from accelsim.sim.arbiter import Arbiter
+from accelsim.sim.devices import PortDevice
 from accelsim.sim.trace import Trace, TraceRow
 from accelsim.taskgraph import Task, TaskGraph
 
@@ -29,18 +32,23 @@ SETTLE_PRIORITY = 2
 _UNSET = -1
 
 
-def simulate(graph: TaskGraph) -> Trace:
+def simulate(
+    graph: TaskGraph, device: PortDevice | None = None, works: Sequence[Work] = ()
+) -> Trace:
     """Execute ``graph`` from cycle 0 and return when every task was ready, started and ended.
 
     ``start`` is the cycle at which the *last* resource of a task was granted. Resources earlier in
     its tuple are held from their own grant on, which the trace does not record: a resource counts
     as busy from ``start`` to ``end`` only, and waiting on a held channel is waiting, not work.
 
+    With a ``device`` behind one of the resources, tasks that hold it take as long as it says. It is
+    told ``works[task]``, what the task does. The tasks of the trace have the cycles they took.
+
     A malformed graph (unknown resource, resources out of rank order, dependency on a later task,
     cycles that are no plain non-negative integer) is a bug of whoever built it: AssertionError.
     """
     env = simpy.Environment()
-    engine = Engine(env, graph)
+    engine = Engine(env, graph, device=device, works=works)
     env.run()
     return engine.trace()
 
@@ -52,13 +60,24 @@ class Engine:
     there so that a test can show it.
     """
 
-    def __init__(self, env: Any, graph: TaskGraph, order: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        env: Any,
+        graph: TaskGraph,
+        order: Sequence[int] | None = None,
+        device: PortDevice | None = None,
+        works: Sequence[Work] = (),
+    ) -> None:
         _require_well_formed(graph)
+        if device is not None:
+            device.reset()
         rank = {name: position for position, name in enumerate(graph.resources)}
         paths = [tuple(rank[name] for name in task.resources) for task in graph.tasks]
         count = len(graph.tasks)
         self._env = env
         self._graph = graph
+        self._device = device
+        self._works = works
         self._arbiter = Arbiter(paths, len(graph.resources))
         self._waits = [len(set(task.deps)) for task in graph.tasks]
         self._successors: list[list[int]] = [[] for _ in range(count)]
@@ -82,7 +101,13 @@ class Engine:
             raise AssertionError(f"{len(stuck)} tasks never ended, the first is task {stuck[0]}")
         times = zip(self._ready, self._start, self._end, strict=True)
         rows = tuple(TraceRow(i, *ready_start_end) for i, ready_start_end in enumerate(times))
-        return Trace(self._graph, rows)
+        if self._device is None:
+            return Trace(self._graph, rows)
+        tasks = (
+            replace(task, cycles=row.end - row.start)
+            for task, row in zip(self._graph.tasks, rows, strict=True)
+        )
+        return Trace(replace(self._graph, tasks=tuple(tasks)), rows)
 
     def _arrive(self, task: int) -> None:
         now = self._env.now
@@ -106,12 +131,19 @@ class Engine:
         now = self._env.now
         for task in self._arbiter.settle(now):
             self._start[task] = now
-            cycles = self._graph.tasks[task].cycles
+            cycles = self._cycles(task, now)
             ending = self._ending.get(now + cycles)
             if ending is None:
                 ending = self._ending[now + cycles] = []
                 self._env.timeout(cycles).callbacks.append(self._finish)
             ending.append(task)
+
+    def _cycles(self, task: int, now: int) -> int:
+        """Duration of a task that starts now, every resource granted."""
+        stated = self._graph.tasks[task]
+        if self._device is None or self._device.port not in stated.resources:
+            return stated.cycles
+        return self._device.serve(self._works[task], stated.cycles, now)
 
     def _finish(self, _event: object) -> None:
         now = self._env.now

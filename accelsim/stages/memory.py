@@ -13,7 +13,7 @@ from accelsim.arch.parts import Accelerator
 from accelsim.config.types import ScheduleConfig
 from accelsim.errors import Infeasibility, InfeasibleError, Location
 from accelsim.lower import plan_traffic
-from accelsim.mapping import Objective, candidates, require_legal
+from accelsim.mapping import Objective, Search, require_legal
 from accelsim.mapping.objective import traffic
 from accelsim.plan import Candidate, MemoryPlan, Step
 from accelsim.workload.graph import Workload
@@ -83,8 +83,9 @@ def candidate_columns(
     """All legal tilings of every operator; the first operator without one is infeasible."""
     capacity = accelerator.scratchpad.bytes
     columns: Columns = {}
+    search = Search(workload, accelerator, objective)
     for op in workload.ops:
-        found = candidates(op, workload, accelerator, objective)
+        found = search.candidates(op)
         try:
             require_legal(op, found, workload, accelerator)
         except InfeasibleError as error:

@@ -96,6 +96,12 @@ def _check_names(workload: Workload) -> Iterator[str]:
     for name in workload.tensors:
         if name not in used:
             yield f"tensor '{name}' is declared but not used"
+    for name, parts in workload.parts.items():
+        if name in workload.tensors:
+            yield f"'{name}' is both a tensor and cut into parts"
+        for part in parts:
+            if part not in workload.tensors:
+                yield f"'{name}' is cut into '{part}', which is no tensor"
     for name, holder in workload.aliases.items():
         if holder not in workload.tensors:
             yield f"alias '{name}' leads to '{holder}', which is no tensor"
@@ -133,6 +139,8 @@ def _check_op(op: Op, workload: Workload) -> Iterator[str]:
     """Sizes of one operator against its tensors."""
     if (op.gemm is not None) != (op.kind in _ARRAY):
         yield f"operator '{op.name}' ({op.kind}) and its product do not go together"
+    if op.picks and op.gemm is not None:
+        yield f"operator '{op.name}' picks from the operands of a product"
     if op.vector_ops < 1:
         yield f"operator '{op.name}' has no work for the vector unit"
     if op.window is not None:

@@ -96,16 +96,43 @@ class OpKind(StrEnum):
     CONV = "conv"
     MATMUL = "matmul"
     ADD = "add"
+    SUB = "sub"
     MUL = "mul"
+    DIV = "div"
+    MINMAX = "minmax"
+    """Element-wise minimum or maximum of two operands, comparisons and selects."""
+    ELEMENTWISE = "elementwise"
+    """Cheap element-wise functions of one operand without a kind of their own (abs, neg, cast)."""
+    EXP = "exp"
+    """Exponentials, logarithms, powers, error functions: what takes a table or several passes."""
+    SQRT = "sqrt"
+    """Square roots and reciprocals."""
     RELU = "relu"
     CLIP = "clip"
+    LEAKY_RELU = "leaky_relu"
+    SIGMOID = "sigmoid"
+    """Logistic and hard sigmoid."""
+    TANH = "tanh"
+    HARD_SWISH = "hard_swish"
+    GELU = "gelu"
+    """GELU and SiLU."""
     MAX_POOL = "max_pool"
     AVERAGE_POOL = "average_pool"
     GLOBAL_AVERAGE_POOL = "global_average_pool"
     CONCAT = "concat"
     PAD = "pad"
     SLICE = "slice"
+    TRANSPOSE = "transpose"
+    """Layout change: axes exchanged, depth to space."""
+    GATHER = "gather"
+    """Elements picked by index (an embedding) or repeated (expand, tile)."""
+    RESIZE = "resize"
+    """Interpolation of images, nearest neighbours included."""
+    REDUCE = "reduce"
+    """Sum, mean, maximum or argument of the maximum along axes (``vector_ops``: per input)."""
     BATCH_NORM = "batch_norm"
+    LAYER_NORM = "layer_norm"
+    """Layer, instance, group and RMS normalisation (statistics and scaling)."""
     SOFTMAX = "softmax"
     QUANTIZE = "quantize"
     DEQUANTIZE = "dequantize"
@@ -127,12 +154,16 @@ class Op:
     gemm: Gemm | None = None
     window: Window | None = None
     vector_ops: int = 0
-    """Element operations of the vector unit (array operators: of the fused epilogue,
-    one per output element and fused stage: requantise, relu, clip)."""
+    """Element operations of the vector unit, counted as in
+    :mod:`accelsim.workload.vector_work` (array operators: of the fused epilogue, one per output
+    element and fused stage: requantise, relu, clip)."""
     fused: tuple[str, ...] = ()
     """ONNX operator types folded into this one, in order, e.g. ("Relu", "QuantizeLinear")."""
     nodes: tuple[str, ...] = ()
     """Names of the source nodes."""
+    picks: bool = False
+    """Reads of each operand no more elements than it writes: a contiguous part of a tensor, rows
+    of a table. (Otherwise an operator reads all of its operands.) Vector operators only."""
 
     @property
     def macs(self) -> int:
@@ -156,11 +187,36 @@ class Workload:
     aliases: dict[str, str] = field(default_factory=dict)
     """Tensor name in the file -> name of the tensor that holds its bytes (views: Reshape, Flatten,
     DequantizeLinear of an activation, ...)."""
+    parts: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Constant in the file -> the tensors that hold parts of it, where operators use it in parts
+    (directions of a recurrent layer, phases of a transposed convolution, packed Q, K and V)."""
 
     @cached_property
     def producer(self) -> dict[str, Op]:
         """Tensor name -> the operator that makes it."""
         return {op.output: op for op in self.ops}
+
+    @cached_property
+    def position(self) -> dict[str, int]:
+        """Operator name -> its place in ``ops``."""
+        return {op.name: index for index, op in enumerate(self.ops)}
+
+    @cached_property
+    def alike(self) -> dict[str, int]:
+        """Operator name -> class. Operators of one class agree in all that tilings, times and bytes
+        can depend on, and differ in names at most: they are executed alike."""
+        classes: dict[tuple[object, ...], int] = {}
+
+        def shape(name: str | None) -> tuple[object, ...] | None:
+            return None if name is None else (self.tensors[name].shape, self.tensors[name].dtype)
+
+        found: dict[str, int] = {}
+        for op in self.ops:
+            inputs = tuple(shape(name) for name in op.inputs)
+            constants = shape(op.weight), shape(op.bias)
+            key = (op.kind, op.gemm, op.window, op.vector_ops, *constants, inputs, shape(op.output))
+            found[op.name] = classes.setdefault(key, len(classes))
+        return found
 
     @cached_property
     def consumers(self) -> dict[str, tuple[Op, ...]]:
@@ -175,6 +231,25 @@ class Workload:
     def macs(self) -> int:
         """Multiply-accumulates of one run of the network."""
         return sum(op.macs for op in self.ops)
+
+    def read_bytes(self, op: Op, name: str) -> int:
+        """Bytes of the operand ``name`` that one run of ``op`` reads, each element once."""
+        tensor = self.tensors[name]
+        if not op.picks:
+            return tensor.bytes
+        picked = self.tensors[op.output].elements * BITS[tensor.dtype]
+        return min(tensor.bytes, (picked + 7) // 8)
+
+    @cached_property
+    def least_read_bytes(self) -> dict[str, int]:
+        """Constant or graph input -> bytes of it that every plan reads at least once: all of it,
+        unless nobody reads more than a part."""
+        found: dict[str, int] = {}
+        for op in self.ops:
+            for name in (*op.inputs, op.weight, op.bias):
+                if name is not None and name not in self.producer:
+                    found[name] = max(found.get(name, 0), self.read_bytes(op, name))
+        return found
 
     @property
     def weight_bytes(self) -> int:

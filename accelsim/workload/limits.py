@@ -13,7 +13,10 @@ from collections.abc import Iterator, Sequence
 from accelsim.workload.graph import Gemm, Window
 
 MAX_ELEMENTS = 2**28
-"""Elements of a tensor."""
+"""Elements of an activation."""
+
+MAX_TABLE = 2**30
+"""Elements of a constant (embeddings and output products of language models)."""
 
 MAX_RANK = 64
 """Dimensions of a tensor."""
@@ -26,6 +29,12 @@ MAX_ROWS = 2**16
 
 MAX_COLUMNS = 2**18
 """Output columns of a window operator (samples of a 1-D signal)."""
+
+MAX_PHASES = 2**10
+"""Phases of a transposed convolution: the product of its strides."""
+
+MAX_STEPS = 2**9
+"""Steps of a recurrent layer (each becomes several operators)."""
 
 MAX_STEP = 2**16
 """Strides, dilations and pads."""
@@ -45,13 +54,13 @@ MAX_ENDS = 2**10
 REMEDY = "lower the batch or the image size, or split the network"
 
 
-def shape_excess(shape: Sequence[int]) -> str | None:
+def shape_excess(shape: Sequence[int], most: int = MAX_ELEMENTS) -> str | None:
     """Why a shape is too large, None if it is not."""
     if len(shape) > MAX_RANK:
         return f"{len(shape)} dimensions; the limit is {MAX_RANK}"
-    if math.prod(shape) <= MAX_ELEMENTS:
+    if math.prod(shape) <= most:
         return None
-    return f"shape {list(shape)} has more than {MAX_ELEMENTS} elements"
+    return f"shape {list(shape)} has more than {most} elements"
 
 
 def window_excess(window: Window) -> Iterator[str]:

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 
 from accelsim.errors import AccelsimError
 from accelsim.workload.limits import (
+    MAX_ELEMENTS,
     MAX_ENDS,
     MAX_OPERANDS,
+    MAX_TABLE,
     REMEDY,
     shape_excess,
 )
@@ -25,7 +27,7 @@ _AUTO = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 
 _WINDOWED = {
     "Conv": 1, "QLinearConv": 3, "MaxPool": None, "AveragePool": None,
-    "com.microsoft.QLinearAveragePool": None,
+    "com.microsoft.QLinearAveragePool": None, "ConvTranspose": 1,
 }  # fmt: skip
 """Operators with a window -> the input that is the kernel."""
 
@@ -42,7 +44,19 @@ _SCALES: dict[str, tuple[tuple[int, int | None, str], ...]] = {
 """Operator -> its scales: (input, the tensor it may scale along one axis, that axis)."""
 
 _PRODUCTS = frozenset(
-    {"Conv", "Gemm", "MatMul", "BatchNormalization", "QLinearConv", "QLinearMatMul", "Mul"}
+    {
+        "Conv",
+        "ConvTranspose",
+        "LSTM",
+        "GRU",
+        "RNN",
+        "Gemm",
+        "MatMul",
+        "BatchNormalization",
+        "QLinearConv",
+        "QLinearMatMul",
+        "Mul",
+    }
 )
 """Operators that infinity makes useless. (Adding it is how an attention mask is written.)"""
 
@@ -82,7 +96,8 @@ def _sizes(model: Model) -> Iterator[Finding]:
         names += [name for name in (*node.inputs, *node.outputs) if name]
     for name in dict.fromkeys(names):
         value = model.values.get(name)
-        excess = shape_excess(value.shape) if value is not None else None
+        most = MAX_TABLE if name in model.constants else MAX_ELEMENTS
+        excess = shape_excess(value.shape, most) if value is not None else None
         if excess is not None:
             yield "W107", f"tensor '{name}' is too large: {excess}", REMEDY
 
@@ -145,6 +160,8 @@ def _window(node: Node, model: Model) -> Iterator[str]:
     if any(pads) if auto == "VALID" else (auto != "NOTSET" and "pads" in given):
         yield f"auto_pad {auto} together with pads {list(pads)}"
         return
+    if node.key == "ConvTranspose":
+        return  # a window of any size meets every pixel
     for axis in range(rank):
         reach = dilations[axis] * (kernel[axis] - 1) + 1
         before, after = pads[axis], pads[axis + rank]

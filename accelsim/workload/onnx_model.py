@@ -7,8 +7,8 @@ the shape inference of onnx then work on a few kilobytes whatever the network we
 from __future__ import annotations
 
 import math
-from collections import ChainMap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,9 @@ from accelsim.workload.limits import MAX_NODES
 from accelsim.workload.onnx_file import (
     KEPT_ELEMENTS,
     dtype_name,
-    element_type,
     load_proto,
-    type_label,
 )
-from accelsim.workload.onnx_shapes import SHAPE_RULES
+from accelsim.workload.onnx_infer import inferred
 from accelsim.workload.onnx_types import Model, Node, Value
 
 
@@ -35,6 +33,7 @@ def load_nodes(path: Path) -> tuple[Any, tuple[Node, ...]]:
     proto = load_proto(path)
     _require_text(proto.graph, path)
     _require_opset(proto, path)
+    _adopt(proto)
     nodes = _live(_nodes(proto.graph.node), [value.name for value in proto.graph.output])
     _require_wired(proto.graph, nodes, path)
     if len(nodes) > MAX_NODES:
@@ -56,18 +55,57 @@ def infer(proto: Any, nodes: tuple[Node, ...], path: Path, batch: int) -> Model:
     proto.graph.output.extend(declared)
     _set_batch(proto.graph, path, batch)
     constants, constant_values = _take_initializers(proto)
-    values = _inferred(proto, nodes, path)
-    values.update(constant_values)
     for node in nodes:
         if node.key == "Constant":
             array = _constant_of_node(node, path)
-            values[node.outputs[0]] = Value(array.shape, str(array.dtype))
+            constant_values[node.outputs[0]] = Value(array.shape, str(array.dtype))
             constants[node.outputs[0]] = array if array.size <= KEPT_ELEMENTS else None
     inputs = tuple(v.name for v in proto.graph.input if v.name not in constants)
-    live = {name for node in nodes for name in (*node.inputs, *node.outputs) if name}
-    kept = tuple(node for node in nodes if node.key != "Constant")
+    given = dict(constants)
+    values, replaced = inferred(proto, nodes, path, constants, constant_values)
+    values.update(constant_values)
+    kept = _live((n for n in nodes if not replaced.intersection(n.outputs)), outputs)
+    kept = tuple(node for node in kept if node.key != "Constant")
+    live = {name for node in kept for name in (*node.inputs, *node.outputs) if name}
     used = tuple(name for name in inputs if name in live or name in outputs)
-    return Model(path, kept, values, constants, used, outputs)
+    # What was evaluated on the way is forgotten again unless somebody still reads it.
+    constants = {n: a for n, a in constants.items() if n in given or n in live or n in outputs}
+    return Model(path, _one_output_each(kept, outputs), values, constants, used, outputs)
+
+
+def _adopt(proto: Any) -> None:
+    """Some exporters write operators of ONNX Runtime into the domain of ONNX, whose checker does
+    not know them: they move to com.microsoft."""
+    adopted = [
+        node
+        for node in proto.graph.node
+        if node.op_type in _ADOPTED and node.domain in ("", "ai.onnx")
+    ]
+    for node in adopted:
+        node.domain = "com.microsoft"
+    if adopted and all(item.domain != "com.microsoft" for item in proto.opset_import):
+        proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+
+
+_ADOPTED = ("SimplifiedLayerNormalization",)
+
+
+def _one_output_each(nodes: tuple[Node, ...], outputs: tuple[str, ...]) -> tuple[Node, ...]:
+    """Splits as one node per output that somebody reads, so that each is fused by itself."""
+    read = {name for node in nodes for name in node.inputs} | set(outputs)
+    taken = {node.name for node in nodes}
+    found: list[Node] = []
+    for node in nodes:
+        if node.key != "Split":
+            found.append(node)
+            continue
+        for index, output in enumerate(name for name in node.outputs if name in read - {""}):
+            name = f"{node.name}:{index}" if index else node.name
+            while index and name in taken:
+                name += "'"
+            taken.add(name)
+            found.append(replace(node, name=name, outputs=(output,)))
+    return tuple(found)
 
 
 def _nodes(protos: Iterable[Any]) -> tuple[Node, ...]:
@@ -100,11 +138,11 @@ def _plain(attribute: Any) -> Any:
     return tuple(value) if isinstance(value, Iterable) else value
 
 
-def _live(nodes: tuple[Node, ...], outputs: Iterable[str]) -> tuple[Node, ...]:
+def _live(nodes: Iterable[Node], outputs: Iterable[str]) -> tuple[Node, ...]:
     """Drops nodes that no graph output depends on (every runtime does)."""
     wanted = set(outputs)
     kept = []
-    for node in reversed(nodes):
+    for node in reversed(tuple(nodes)):
         if wanted.intersection(node.outputs):
             wanted.update(name for name in node.inputs if name)
             kept.append(node)
@@ -249,81 +287,6 @@ def _constant_of_node(node: Node, path: Path) -> NDArray[Any]:
         return np.asarray(value, np.int64)
     message = f"node '{node.name}' (Constant) holds a '{kind}', which has no storage size"
     raise AccelsimError(Mistake("W105", message, "", Location(str(path))))
-
-
-def _inferred(proto: Any, nodes: tuple[Node, ...], path: Path) -> dict[str, Value]:
-    """Checks the graph, then infers until nothing new appears: onnx's own rules for its operators,
-    ours for those of com.microsoft, in turns, since each needs what the other found."""
-    foreign = [node for node in nodes if node.key in SHAPE_RULES]
-    unknown = {n for node in nodes if node.domain for n in node.outputs}
-    # Shapes that exporters left in the file may speak of another batch; only what no rule of
-    # ours or of onnx can say is believed.
-    unknown -= {n for node in foreign for n in node.outputs}
-    kept = [info for info in proto.graph.value_info if info.name in unknown]
-    del proto.graph.value_info[:]
-    proto.graph.value_info.extend(kept)
-    try:
-        onnx.checker.check_model(proto)
-        while True:
-            result = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
-            values = _values(result.graph, path)
-            found = _apply_rules(foreign, values, path)
-            if not found:
-                return values
-            for name, value in found.items():
-                kind = element_type(value.dtype)
-                info = helper.make_tensor_value_info(name, kind, list(value.shape))
-                proto.graph.value_info.append(info)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        text = " ".join(str(error).split())
-        hint = "the file breaks the ONNX rules; export it again"
-        mistake = Mistake("W106", f"not a valid network: {text}", hint, Location(str(path)))
-        raise AccelsimError(mistake) from error
-
-
-def _apply_rules(
-    foreign: Iterable[Node], values: Mapping[str, Value], path: Path
-) -> dict[str, Value]:
-    """Outputs that our rules can say now, in the file's order: one makes the next one known."""
-    found: dict[str, Value] = {}
-    known = ChainMap(found, dict(values))
-    for node in foreign:
-        if node.outputs[0] not in known and all(name in known for name in node.inputs if name):
-            found[node.outputs[0]] = _apply_rule(node, known, path)
-    return found
-
-
-def _apply_rule(node: Node, values: Mapping[str, Value], path: Path) -> Value:
-    """Our rule for a com.microsoft operator. Raises W106 when the node is malformed."""
-    try:
-        return SHAPE_RULES[node.key](node, values)
-    except (LookupError, ValueError, TypeError, ArithmeticError) as error:
-        message = f"node '{node.name}' ({node.key}) is malformed: {error!r}"
-        hint = "an input or attribute is missing, or shapes do not fit"
-        raise AccelsimError(Mistake("W106", message, hint, Location(str(path)))) from error
-
-
-def _values(graph: Any, path: Path) -> dict[str, Value]:
-    """Fully known tensors of an inferred graph."""
-    found: dict[str, Value] = {}
-    mistakes = []
-    for tensor in graph.initializer:
-        found[tensor.name] = Value(tuple(tensor.dims), dtype_name(tensor.data_type) or "")
-    for info in (*graph.input, *graph.value_info, *graph.output):
-        kind = info.type.tensor_type
-        dims = kind.shape.dim
-        if not kind.HasField("shape") or any(d.WhichOneof("value") != "dim_value" for d in dims):
-            continue
-        dtype = dtype_name(kind.elem_type)
-        if dtype is None:
-            label = type_label(kind.elem_type)
-            message = f"tensor '{info.name}' has the unsupported element type {label}"
-            mistakes.append(Mistake("W105", message, "", Location(str(path))))
-        else:
-            found[info.name] = Value(tuple(d.dim_value for d in dims), dtype)
-    if mistakes:
-        raise AccelsimError(mistakes)
-    return found
 
 
 def require_known(model: Model) -> None:

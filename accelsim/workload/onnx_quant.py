@@ -16,10 +16,23 @@ from accelsim.workload.onnx_types import Model, Node
 
 ACTIVATIONS = frozenset({"Relu", "Clip"})
 TAKES_ACTIVATION = frozenset(
-    {"Conv", "Gemm", "MatMul", "Add", "Mul", "BatchNormalization", "QLinearConv", "QLinearMatMul"}
+    {
+        "Conv",
+        "ConvTranspose",
+        "Gemm",
+        "MatMul",
+        "Add",
+        "Mul",
+        "BatchNormalization",
+        "QLinearConv",
+        "QLinearMatMul",
+    }
     | {"com.microsoft.QGemm", "com.microsoft.QLinearAdd", "com.microsoft.QLinearMul"}
 )
 """Operators whose epilogue can clip."""
+
+_SEVERAL = frozenset({"LSTM", "GRU", "RNN"})
+"""Operators with several outputs of their own: nothing is folded into them."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +139,8 @@ def _chain(
     members: list[Node] = []
     views: list[Node] = []
     fused: list[str] = []
-    output = value = head.outputs[0]
-    while value not in model.outputs and head.key in RULES:
+    output = value = next(name for name in head.outputs if name)
+    while value not in model.outputs and head.key in RULES and head.key not in _SEVERAL:
         users = readers.get(value, [])
         if len(users) != 1 or users[0].input(0) != value:
             break

@@ -1,7 +1,8 @@
-"""Shape rules of the com.microsoft operators that quantised networks use (onnx knows none).
+"""Shape rules of the com.microsoft operators that quantised networks and transformers use (onnx
+knows none), and of what onnx leaves open.
 
-Each rule takes a node and the values known so far and gives the value of its first output. Source:
-ONNX Runtime's operator documentation (docs/ContribOperators.md).
+Each rule takes a node and the values known so far and gives the value of its first output (or of
+several, by name). Source: ONNX Runtime's operator documentation (docs/ContribOperators.md).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def _binary(node: Node, known: Known) -> Value:
 
 
 def _same(node: Node, known: Known) -> Value:
-    """QLinearSoftmax: as its input."""
+    """QLinearSoftmax, normalisation, activations, rotary embedding: as its input."""
     return known[node.inputs[0]]
 
 
@@ -75,7 +76,58 @@ def _gemm(node: Node, known: Known) -> Value:
     return Value((m, n), first.dtype if node.input(7) else "float32")
 
 
-SHAPE_RULES: dict[str, Callable[[Node, Known], Value]] = {
+def _skip_norm(node: Node, known: Known) -> dict[str, Value]:
+    """Skip(Simplified)LayerNormalization: the norm and the sum before it, as its input."""
+    value = known[node.inputs[0]]
+    return {node.outputs[i]: value for i in (0, 3) if i < len(node.outputs) and node.outputs[i]}
+
+
+def _fused_matmul(node: Node, known: Known) -> Value:
+    """FusedMatMul: numpy's matmul of operands that may be transposed."""
+    shapes = []
+    for name, key in ((node.inputs[0], "transA"), (node.inputs[1], "transB")):
+        shape = known[name].shape
+        if node.attributes.get(key, 0) and len(shape) > 1:
+            shape = (*shape[:-2], shape[-1], shape[-2])
+        shapes.append(shape)
+    a, b = shapes
+    if min(len(a), len(b)) < 2 or a[-1] != b[-2]:
+        raise ValueError(f"operands of shape {list(a)} and {list(b)}")
+    stack = np.broadcast_shapes(a[:-2], b[:-2])
+    return Value((*(int(size) for size in stack), a[-2], b[-1]), known[node.inputs[0]].dtype)
+
+
+def _attention(node: Node, known: Known) -> Value:
+    """Attention: [batch, rows, hidden] with the packed weight [columns, 3 x hidden]."""
+    source, weight = known[node.inputs[0]], known[node.inputs[1]]
+    batch, rows, _ = source.shape
+    return Value((batch, rows, weight.shape[1] // 3), source.dtype)
+
+
+def _multi_head(node: Node, known: Known) -> Value:
+    """MultiHeadAttention: [batch, rows, heads x width of a value head]."""
+    query, value = known[node.inputs[0]], known[node.inputs[2]]
+    heads = node.attributes["num_heads"] if len(value.shape) == 4 else 1
+    return Value((*query.shape[:2], value.shape[-1] * heads), query.dtype)
+
+
+SHAPE_RULES: dict[str, Callable[[Node, Known], Value | dict[str, Value]]] = {
+    **dict.fromkeys(
+        (
+            "com.microsoft.BiasGelu",
+            "com.microsoft.FastGelu",
+            "com.microsoft.Gelu",
+            "com.microsoft.QuickGelu",
+            "com.microsoft.SimplifiedLayerNormalization",
+            "com.microsoft.RotaryEmbedding", "GroupNormalization",
+        ),
+        _same,
+    ),
+    "com.microsoft.SkipLayerNormalization": _skip_norm,
+    "com.microsoft.SkipSimplifiedLayerNormalization": _skip_norm,
+    "com.microsoft.FusedMatMul": _fused_matmul,
+    "com.microsoft.Attention": _attention,
+    "com.microsoft.MultiHeadAttention": _multi_head,
     "com.microsoft.QLinearAdd": _binary,
     "com.microsoft.QLinearMul": _binary,
     "com.microsoft.QLinearSoftmax": _same,

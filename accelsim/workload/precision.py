@@ -9,7 +9,9 @@ from accelsim.arch.parts import SystolicArray
 from accelsim.errors import AccelsimError, Location, Mistake
 from accelsim.workload.graph import BITS, Op, OpKind, Role, Tensor, Workload
 
-INTEGERS = frozenset({"int8", "uint8", "int16", "uint16", "int32", "uint32", "bool"})
+INTEGERS = frozenset(
+    {"int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"}
+)
 
 
 def as_int8(workload: Workload) -> Workload:

@@ -12,8 +12,36 @@ Row = Mapping[str, Any]
 FEW = 40
 """Up to so many layers the axis names them; beyond, it counts steps."""
 
-ENERGY_KEYS = ("dram", "scratchpad", "accumulators", "array", "vector", "static")
-"""Per-layer energy columns are ``energy_<key>_j``."""
+ENERGY_COLOURS: dict[str, str] = {
+    "dram": style.ORANGE,
+    "weight_memory": "#B97A00",
+    "scratchpad": style.SKY,
+    "weight_sram": "#A9D9F5",
+    "accumulators": style.PURPLE,
+    "noc": style.YELLOW,
+    "registers": style.VERMILION,
+    "array": style.BLUE,
+    "vector": style.GREEN,
+    "clock": style.BLACK,
+    "static": style.GREY,
+}
+"""Component of the energy -> colour, along the machine's data path. Per-layer columns are
+``energy_<key>_j``."""
+LEVEL_COLOURS: dict[str, str] = {
+    "off-chip memory": style.ORANGE,
+    "on-chip memory": style.SKY,
+    "PE wires": style.YELLOW,
+    "registers": style.VERMILION,
+    "arithmetic": style.BLUE,
+    "clock": style.BLACK,
+    "leakage": style.GREY,
+}
+"""Level of the machine -> colour."""
+
+
+def energy_keys(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The components that a table of layers has columns for."""
+    return tuple(key for key in ENERGY_COLOURS if any(f"energy_{key}_j" in row for row in rows))
 
 
 def limits(prefix: str, bounds: Mapping[str, float], cycles: int) -> Chart:
@@ -150,14 +178,14 @@ def layer_energy(prefix: str, rows: Sequence[Row]) -> Chart:
     data = [
         {
             "type": "bar",
-            "name": text(key),
+            "name": text(key.replace("_", " ")),
             "x": list(range(len(rows))),
             "y": [1e6 * (row.get(f"energy_{key}_j") or 0.0) for row in rows],
             "customdata": [text(row["op"]) for row in rows],
             "hovertemplate": f"<b>%{{customdata}}</b><br>{key} %{{y:,.4g}} µJ<extra></extra>",
-            "marker": {"color": colour(key)},
+            "marker": {"color": ENERGY_COLOURS[key]},
         }
-        for key in ENERGY_KEYS
+        for key in energy_keys(rows)
     ]
     figure = {
         "data": data,
@@ -168,14 +196,58 @@ def layer_energy(prefix: str, rows: Sequence[Row]) -> Chart:
             yaxis=axis("µJ", rangemode="tozero"),
         ),
     }
-    caption = "Energy of each layer by where it is spent; leakage goes by the cycles of the layer."
+    caption = "Energy of each layer by where it is spent; leakage and clock by the layer's cycles."
     return Chart(f"{prefix}-layer-energy", "Energy per layer", figure, 400, caption)
 
 
+def bands(prefix: str, found: Mapping[str, Any]) -> Chart:
+    """What each constant alone does to the total between its published ends, widest on top."""
+    wide = [row for row in found["ranking"] if row["high"] > row["low"]][::-1]
+    rows = [*wide, {"constant": "all together", "low": found["low"], "high": found["high"]}]
+    figure = {
+        "data": [
+            {
+                "type": "bar",
+                "orientation": "h",
+                "y": [text(row["constant"]) for row in rows],
+                "base": [1e6 * row["low"] for row in rows],
+                "x": [1e6 * (row["high"] - row["low"]) for row in rows],
+                "customdata": [[1e6 * row["low"], 1e6 * row["high"]] for row in rows],
+                "marker": {"color": [style.SKY] * len(wide) + [style.BLUE]},
+                "hovertemplate": (
+                    "%{y}: %{customdata[0]:,.5g} to %{customdata[1]:,.5g} µJ<extra></extra>"
+                ),
+            }
+        ],
+        "layout": _wide_bars(
+            "µJ", len(rows), **_limit_lines((1e6 * found["value"], "as calculated"))
+        ),
+    }
+    caption = (
+        "Energy of the run with one constant of the table at its lowest and highest published"
+        " figure, and with all of them. Constants with one public figure have no bar."
+    )
+    return Chart(
+        f"{prefix}-energy-bands",
+        "How sure the energy is",
+        figure,
+        110 + 34 * len(rows),
+        caption,
+        False,
+    )
+
+
 def shares(
-    prefix: str, id: str, title: str, parts: Mapping[str, float], unit: str, caption: str
+    prefix: str,
+    id: str,
+    title: str,
+    parts: Mapping[str, float],
+    unit: str,
+    caption: str,
+    colours: Mapping[str, str] | None = None,
 ) -> Chart:
-    """A total by component, largest on top, in ``unit``."""
+    """A total by component, largest on top, in ``unit``; ``colours`` by name go first."""
+    chosen = colours or {}
     names = sorted(parts, key=lambda name: (parts[name], name))
     total = sum(parts.values())
     figure = {
@@ -183,14 +255,14 @@ def shares(
             {
                 "type": "bar",
                 "orientation": "h",
-                "y": [text(name) for name in names],
+                "y": [text(name.replace("_", " ")) for name in names],
                 "x": [parts[name] for name in names],
                 "text": [
                     f"{parts[name]:.3g} {unit} ({_share(parts[name], total)})" for name in names
                 ],
                 "textposition": "auto",
                 "marker": {
-                    "color": [colour(name, i) for i, name in enumerate(names)],
+                    "color": [chosen.get(name) or colour(name, i) for i, name in enumerate(names)],
                     "pattern": {"shape": ["/" if "protection" in name else "" for name in names]},
                 },
                 "hovertemplate": f"%{{y}}: %{{x:.5g}} {unit}<extra></extra>",

@@ -10,6 +10,7 @@ from accelsim.report.charts.style import Chart
 from accelsim.report.charts.timeline import timeline
 from accelsim.report.page.blocks import (
     Block,
+    Cell,
     Charts,
     Facts,
     Note,
@@ -149,20 +150,91 @@ def _time(prefix: str, variant: VariantRecord) -> list[Block]:
 
 
 def _energy(prefix: str, variant: VariantRecord) -> list[Block]:
-    energy, area = variant.curves.get("energy"), variant.curves.get("area")
-    pair: list[Chart] = []
-    if energy:
-        micro = {name: 1e6 * joules for name, joules in energy.items()}
-        caption = "Energy of one inference; static is leakage over the latency."
-        chart = performance.shares(prefix, "energy", "Energy by component", micro, "µJ", caption)
-        pair.append(chart)
-    if area:
+    curves = variant.curves
+    charts = [
+        _joules(prefix, "energy", "Energy by component", curves.get("energy"),
+                "Energy of one run; array and vector are arithmetic, static is leakage over the "
+                "latency.", performance.ENERGY_COLOURS),
+        _joules(prefix, "energy-levels", "Energy by level", curves.get("energy_levels"),
+                "The same total by level of the machine, from off-chip memory to leakage.",
+                performance.LEVEL_COLOURS),
+        _joules(prefix, "leakage", "Leakage by block", curves.get("energy_leakage"),
+                "Static energy by block: its area times its leakage per area."),
+    ]  # fmt: skip
+    if area := curves.get("area"):
         caption = "Silicon by block, protections included; DRAM is another chip."
-        pair.append(performance.shares(prefix, "area", "Area by block", area, "mm²", caption))
-    blocks: list[Block] = [Charts(tuple(pair))] if pair else []
+        charts.append(performance.shares(prefix, "area", "Area by block", area, "mm²", caption))
+    shown = [chart for chart in charts if chart is not None]
+    blocks: list[Block] = [Charts(tuple(shown[i : i + 2])) for i in range(0, len(shown), 2)]
     if any("energy_dram_j" in row for row in variant.layers):
         blocks.append(Charts((performance.layer_energy(prefix, variant.layers),)))
+    if bands := curves.get("energy_bands"):
+        blocks += [Charts((performance.bands(prefix, bands),)), _ranking(bands)]
+    if constants := curves.get("energy_constants"):
+        blocks.append(_constants(constants))
     return blocks
+
+
+def _joules(
+    prefix: str,
+    id: str,
+    title: str,
+    parts: Mapping[str, float] | None,
+    caption: str,
+    colours: Mapping[str, str] | None = None,
+) -> Chart | None:
+    """A breakdown in microjoules; None when there is nothing to break down."""
+    if not parts:
+        return None
+    micro = {name: 1e6 * joules for name, joules in parts.items()}
+    return performance.shares(prefix, id, title, micro, "µJ", caption, colours)
+
+
+def _ranking(bands: Row) -> Table:
+    head = columns(
+        "Constant", ("#Share", "part of the total energy that is proportional to it"),
+        ("#Lowest", "total energy with this constant at its lowest published figure"),
+        ("#Highest", "total energy with this constant at its highest published figure"),
+    )  # fmt: skip
+    rows = tuple(
+        (
+            word(row["constant"]),
+            num(row["share"], number(row["share"], "%", 3)),
+            num(row["low"], number(row["low"], "J")),
+            num(row["high"], number(row["high"], "J")),
+        )
+        for row in bands["ranking"]
+    )
+    caption = (
+        f"All constants together: {number(bands['low'], 'J')} to {number(bands['high'], 'J')};"
+        " equal ends mean that only one public figure was found."
+    )
+    return Table("Which constant matters most", head, rows, caption, open=False)
+
+
+def _constants(found: Sequence[Row]) -> Table:
+    head = columns(
+        "Constant", "#Value", "#Lowest", "#Highest", "Unit", "#Node",
+        ("Mark", "S read in a public source, R recalled, D derived, E assumed"),
+        "Source", "Of the spread",
+    )  # fmt: skip
+    rows = tuple(
+        (
+            word(row["name"]),
+            *(_figure(row[key]) for key in ("value", "low", "high")),
+            word(row["unit"]),
+            num(row["node_nm"], f"{row['node_nm']} nm" if row["node_nm"] else ""),
+            word(row["confidence"]),
+            word(row["source"]),
+            word(row["spread"]),
+        )
+        for row in found
+    )
+    return Table("Energy constants and their sources", head, rows, open=False)
+
+
+def _figure(value: float | None) -> Cell:
+    return num(value, "" if value is None else f"{value:.4g}")
 
 
 def _layer_table(rows: Sequence[Row]) -> Table:
@@ -174,7 +246,7 @@ def _layer_table(rows: Sequence[Row]) -> Table:
         ("Bound by", "the resource that the layer keeps busy longest"),
         ("#Utilisation", "MACs / (span x processing elements)"),
         "#MACs", "#DRAM in", "#DRAM out",
-        ("#Energy", "all components; leakage by the cycles of the layer"),
+        ("#Energy", "all components; leakage and clock by the cycles of the layer"),
     )  # fmt: skip
     return Table(
         "Operators in order of execution", head, tuple(_layer_row(row) for row in rows), open=True
@@ -182,7 +254,7 @@ def _layer_table(rows: Sequence[Row]) -> Table:
 
 
 def _layer_row(row: Row) -> tuple[Any, ...]:
-    parts = [row.get(f"energy_{key}_j") for key in performance.ENERGY_KEYS]
+    parts = [row.get(f"energy_{key}_j") for key in performance.ENERGY_COLOURS]
     known = [part for part in parts if part is not None]
     energy = sum(known) if known else None
     return (

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.arch.parts import AccumulatorSram, Dram, Scratchpad, SystolicArray
+from accelsim.arch.parts import AccumulatorSram, Dram, EnergyOptions, Scratchpad, SystolicArray
+from accelsim.cost.activity import activity_by_op, graph_activity, program_activity
 from accelsim.cost.area import area
 from accelsim.cost.energy import (
     TABLES,
@@ -26,6 +27,7 @@ from accelsim.cost.energy import (
 from accelsim.cost.tables import AREA, AREA_SCALE, DRAM
 from accelsim.errors import AccelsimError
 from accelsim.lower import lower
+from accelsim.sim.expand import expand
 from accelsim.taskgraph import Task, TaskGraph, TaskKind
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "mapping"))
@@ -40,6 +42,14 @@ PUBLISHED = {
         "int_add_8": 0.007, "int_add_32": 0.03, "int_mult_8": 0.07, "int_mult_32": 1.48,
         "sram_8192": 7.5, "sram_32768": 8.5, "sram_1048576": 14,
     },
+    "aladdin_40nm": {
+        "int_add_32": 0.21, "int_mult_32": 12.68, "register_bit": 0.009,
+        "register_idle_bit": 0.00794,
+    },
+    "eyeriss_65nm": {
+        "mac_16": 1.101, "rf_bit": 0.0688, "sram_724": 4.404, "sram_228973": 26.42,
+        "wire_mm": 0.0973,
+    },
 }  # fmt: skip
 
 
@@ -53,9 +63,11 @@ def test_tables_are_as_published():
         *(e for t in TABLES.values() for e in t.entries.values()),
     ]
     assert all(entry.source and entry.unit and entry.confidence in "SRD" for entry in entries)
+    assert all(e.low is None or 0 < e.low <= e.value <= (e.high or 0.0) for e in entries)
+    assert all(e.spread for e in entries if e.low is not None)
     assert {kind: entry.value for kind, entry in DRAM.items()} == {
         "LPDDR4": 4.0, "LPDDR5": 3.0, "DDR4": 15.0, "GDDR5": 7.0, "GDDR6": 7.0, "HBM2": 3.9,
-        "HBM3": 3.59,
+        "HBM3": 3.59, "FLASH": 50.0,
     }  # fmt: skip
     assert (AREA_SCALE[45], AREA_SCALE[7], AREA_SCALE[130]) == (1.0, 0.059, 6.4)
 
@@ -115,9 +127,22 @@ def test_energy_by_hand():
 @given(seed=st.integers(0, 20))
 def test_operators_add_up_to_the_network(seed):
     workload, machine = random_network(seed % 3), edge_npu()
-    graph = lower(workload, machine, random_plan(workload, machine, seed))
-    whole, parts = energy(graph, 0, machine), energy_by_op(graph, machine)
+    program = lower(workload, machine, random_plan(workload, machine, seed))
+    whole, parts = energy(program, 0, machine), energy_by_op(program, machine)
     assert isclose(whole.total_j, sum(part.total_j for part in parts.values()), rel_tol=1e-12)
+
+
+@pytest.mark.parametrize("dataflow", ["ws", "os", "is"])
+@given(seed=st.integers(0, 10))
+def test_a_program_costs_what_its_unrolled_graph_costs(dataflow, seed):
+    options = EnergyOptions(fill_from=("aladdin_40nm",), scale=True)
+    machine = edge_npu(array=SystolicArray(16, 16, dataflow), energy_options=options)
+    workload = random_network(seed % 3)
+    program = lower(workload, machine, random_plan(workload, machine, seed))
+    graph = expand(program)
+    assert program_activity(program, machine) == graph_activity(graph, machine)
+    assert activity_by_op(program, machine) == activity_by_op(graph, machine)
+    assert energy(program, 9, machine) == energy(graph, 9, machine)
 
 
 def test_protections_multiply_their_structure_only():
@@ -163,7 +188,9 @@ def test_area_of_protections_and_dataflows():
     drain = area(edge_npu(array=SystolicArray(16, 16, "os", "full")))
     assert drain.blocks["array"] == pytest.approx(256 * (419 + 80 * 7.57) * 1e-6)
     small = area(edge_npu(technology_nm=7))
-    assert small.base_mm2 == pytest.approx(found.base_mm2 * 0.059)
+    for block, mm2 in found.blocks.items():
+        memory = block in ("scratchpad", "accumulators")
+        assert small.blocks[block] == pytest.approx(mm2 * (0.027 / 0.346 if memory else 0.059))
 
 
 def test_the_vector_unit_is_protected_by_itself():
@@ -180,7 +207,7 @@ def test_the_vector_unit_is_protected_by_itself():
     # One pipeline stage more for every task of the vector unit, and for these only.
     workload = random_network(0)
     plan = random_plan(workload, plain, 0)
-    bare, guarded = (lower(workload, machine, plan).tasks for machine in (plain, vector))
+    bare, guarded = (expand(lower(workload, m, plan)).tasks for m in (plain, vector))
     extra = [b.cycles - a.cycles for a, b in zip(bare, guarded, strict=True)]
     assert extra == [int(task.kind is TaskKind.VECTOR) for task in bare]
     assert any(extra)

@@ -77,7 +77,7 @@ def test_a_refresh_interrupts_a_transfer() -> None:
 
 
 def test_kinds_without_rows_are_refused() -> None:
-    with pytest.raises(AccelsimError, match="A140|no row timing"):
+    with pytest.raises(AccelsimError, match="no row timing"):
         BankedDram(Dram("flash", GHZ), GHZ, SIZES)
 
 
@@ -123,4 +123,18 @@ def test_same_requests_same_times(gaps: list[int]) -> None:
         now += gap
         took = first.serve(read(777), 50, now)
         assert second.serve(read(777), 50, now) == took
+        now += took
+
+
+@given(st.lists(st.integers(1, 3_000), min_size=1, max_size=20))
+def test_a_snapshot_continues_as_the_original(sizes: list[int]) -> None:
+    memory, now = device("LPDDR4"), 0
+    for size in sizes:
+        now += memory.serve(read(size), size, now)
+    saved = memory.snapshot()
+    twin = device("LPDDR4")
+    twin.restore(saved, 0)
+    for size in sizes:
+        took = memory.serve(write(size), size, now)
+        assert twin.serve(write(size), size, now) == took
         now += took

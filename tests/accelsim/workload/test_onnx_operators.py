@@ -136,7 +136,7 @@ def test_square_of_a_tensor_lists_it_once(tmp_path):
             OpKind.SLICE,
             36,
         ),
-        ("Transpose", {}, {"perm": [0, 2, 3, 1]}, OpKind.SLICE, 72),
+        ("Transpose", {}, {"perm": [0, 2, 3, 1]}, OpKind.TRANSPOSE, 72),
     ],
 )
 def test_vector_operators(tmp_path, kind, constants, attributes, expected, count):
@@ -282,17 +282,19 @@ def test_constant_nodes_are_constants(tmp_path):
 def test_fallback_costs_every_output(tmp_path):
     nodes = [
         node("Relu", ["x"], "r"),
-        node("Split", ["r"], ["a", "b"], "split", axis=1),
-        node("Sigmoid", ["b"], "g", "gate"),
+        node("TopK", ["r", "k"], ["a", "i"], "best", axis=1),
+        node("Cast", ["i"], "b", to=1),
+        node("Hardmax", ["b"], "g", "gate"),
         node("Mul", ["a", "g"], "y"),
     ]
-    proto = model(nodes, [info("x", [1, 4, 2])], ["y"], opset=13)
+    proto = model(nodes, [info("x", [1, 4, 2])], ["y"], {"k": np.array([2])}, opset=13)
     workload = read_onnx(save(proto, tmp_path), unsupported="fallback")
-    assert workload.fallbacks == ("split (Split)", "gate (Sigmoid)")
+    assert workload.fallbacks == ("best (TopK)", "gate (Hardmax)")
     assert [(op.name, op.kind.value, op.vector_ops) for op in workload.ops] == [
         ("Relu_0", "relu", 8),
-        ("split", "fallback", 4),
-        ("split:1", "fallback", 4),
+        ("best", "fallback", 4),
+        ("best:1", "fallback", 4),
+        ("Cast_2", "elementwise", 4),
         ("gate", "fallback", 4),
-        ("Mul_3", "mul", 4),
+        ("Mul_4", "mul", 4),
     ]

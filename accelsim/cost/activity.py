@@ -1,0 +1,263 @@
+"""What a run did, as integer totals: all that its energy depends on.
+
+Made from tasks, or from the commands of a folded program: the activity of one execution, times how
+often it happens, added up. Integers first, so that the result does not depend on any order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import NamedTuple, Protocol
+
+from accelsim.arch.parts import Accelerator
+from accelsim.cost.registers import register_activity
+from accelsim.dataflow.counts import ceil_div
+from accelsim.program import Block, Program, distinct
+from accelsim.taskgraph import Task, TaskGraph, TaskKind
+
+
+class Counted(Protocol):
+    """Anything that states what one execution moves and computes."""
+
+    @property
+    def kind(self) -> TaskKind:
+        """What it does."""
+
+    @property
+    def dram_read_bytes(self) -> int:
+        """Bytes from a backing memory."""
+
+    @property
+    def dram_write_bytes(self) -> int:
+        """Bytes to a backing memory."""
+
+    @property
+    def sram_read_bytes(self) -> int:
+        """Bytes out of the scratchpad."""
+
+    @property
+    def sram_write_bytes(self) -> int:
+        """Bytes into the scratchpad."""
+
+    @property
+    def accumulator_read_bytes(self) -> int:
+        """Bytes out of the accumulators."""
+
+    @property
+    def accumulator_write_bytes(self) -> int:
+        """Bytes into the accumulators."""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates."""
+
+    @property
+    def vector_ops(self) -> int:
+        """Element operations of the vector unit."""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Totals of a run or of a part of it. Bytes of the scratchpads are whole port widths."""
+
+    dram_read_bytes: int = 0
+    dram_write_bytes: int = 0
+    weight_memory_bytes: int = 0
+    """Read from the backing memory of the weights, where the machine has one."""
+    scratchpad_read_bytes: int = 0
+    scratchpad_write_bytes: int = 0
+    weight_sram_read_bytes: int = 0
+    """Of a split scratchpad; likewise below."""
+    weight_sram_write_bytes: int = 0
+    accumulator_read_bytes: int = 0
+    accumulator_write_bytes: int = 0
+    macs: int = 0
+    vector_ops: int = 0
+    register_bits: int = 0
+    """Register bits of the array that take a new value (accelsim.cost.registers)."""
+    hop_bits: int = 0
+    """Of these, bits that cross from PE to PE."""
+    array_busy: int = 0
+    """Cycles in which an array works, over all cores; likewise below."""
+    vector_busy: int = 0
+    cycles: int = 0
+    """Makespan; 0 for a part of a run, which then has neither leakage nor clock energy."""
+
+    def __add__(self, other: Activity) -> Activity:
+        """Both, one after the other."""
+        return Activity(*(a + b for a, b in zip(_values(self), _values(other), strict=True)))
+
+    def times(self, count: int) -> Activity:
+        """This ``count`` times in a row."""
+        return Activity(*(value * count for value in _values(self)))
+
+    @property
+    def dram_bytes(self) -> int:
+        """Off-chip bytes in both directions, weights included."""
+        return self.dram_read_bytes + self.dram_write_bytes + self.weight_memory_bytes
+
+    @property
+    def scratchpad_bytes(self) -> int:
+        """Scratchpad bytes in both directions, in whole port widths."""
+        return self.scratchpad_read_bytes + self.scratchpad_write_bytes
+
+    @property
+    def accumulator_bytes(self) -> int:
+        """Accumulator bytes in both directions."""
+        return self.accumulator_read_bytes + self.accumulator_write_bytes
+
+
+def _values(activity: Activity) -> list[int]:
+    return [getattr(activity, field.name) for field in fields(activity)]
+
+
+def activity_of(
+    work: Counted, cycles: int, accelerator: Accelerator, *, stationary: int = 0
+) -> Activity:
+    """One execution of ``work`` that keeps its unit busy for ``cycles``.
+
+    ``stationary``: operands that it loads into holding registers
+    (:func:`accelsim.cost.registers.register_activity`); of a split scratchpad they are what an
+    array task reads from the weights' half. Partial sums have whole bytes.
+    """
+    loads_weights = work.kind is TaskKind.LOAD_WEIGHT
+    own_memory = loads_weights and accelerator.weight_memory is not None
+    split = accelerator.weight_sram
+    array = accelerator.array
+    held = _bytes(stationary, array.weight_bits) if split and array.dataflow != "is" else 0
+    held = min(held, work.sram_read_bytes)
+    pad = _Port(accelerator.scratchpad.width_bytes)
+    side = _Port(split.width_bytes if split else 1)
+    into_split = loads_weights and split is not None
+    moved = register_activity(
+        array,
+        macs=work.macs,
+        sums=work.accumulator_write_bytes // _bytes(1, array.accumulator_bits),
+        stationary=stationary,
+    )
+    return Activity(
+        dram_read_bytes=0 if own_memory else work.dram_read_bytes,
+        dram_write_bytes=work.dram_write_bytes,
+        weight_memory_bytes=work.dram_read_bytes if own_memory else 0,
+        scratchpad_read_bytes=pad.whole(work.sram_read_bytes - held),
+        scratchpad_write_bytes=0 if into_split else pad.whole(work.sram_write_bytes),
+        weight_sram_read_bytes=side.whole(held),
+        weight_sram_write_bytes=side.whole(work.sram_write_bytes) if into_split else 0,
+        accumulator_read_bytes=work.accumulator_read_bytes,
+        accumulator_write_bytes=work.accumulator_write_bytes,
+        macs=work.macs,
+        vector_ops=work.vector_ops,
+        register_bits=moved.written_bits,
+        hop_bits=moved.hop_bits,
+        array_busy=cycles if work.kind is TaskKind.ARRAY else 0,
+        vector_busy=cycles if work.kind is TaskKind.VECTOR else 0,
+    )
+
+
+@dataclass(frozen=True)
+class _Port:
+    """An SRAM port: bytes are moved in whole widths, per task."""
+
+    width: int
+
+    def whole(self, size: int) -> int:
+        return ceil_div(size, self.width) * self.width
+
+
+def _bytes(elements: int, bits: int) -> int:
+    """Bytes of elements that are each stored in whole bytes."""
+    return elements * ceil_div(bits, 8)
+
+
+def graph_activity(
+    graph: TaskGraph, accelerator: Accelerator, tasks: Iterable[Task] | None = None
+) -> Activity:
+    """Totals of a task graph, or of some of its tasks; ``cycles`` stays 0.
+
+    Operands that an array task loads into holding registers are the distinct bytes that it reads of
+    them: exact for weights; of inputs under ``is`` a window's repetitions are missing.
+    """
+    seen: Counter[_Event] = Counter()
+    for task in graph.tasks if tasks is None else tasks:
+        reads = ((graph.values[a.value].kind, a.bytes) for a in task.reads)
+        held = _stationary(reads, accelerator) if task.macs else 0
+        seen[_Counts.of(task), task.cycles, held] += 1
+    return _total(seen, accelerator)
+
+
+def program_activity(
+    program: Program, accelerator: Accelerator, blocks: Iterable[Block] | None = None
+) -> Activity:
+    """Totals of a program, or of some of its blocks, without unrolling its loops: what
+    :func:`graph_activity` gives for the expanded graph."""
+    seen: Counter[_Event] = Counter()
+    for block in program.blocks if blocks is None else blocks:
+        for command, times in distinct(block.body):
+            work = command.work
+            reads = ((block.buffers[t.buffer].kind, t.bytes) for t in work.reads)
+            held = _stationary(reads, accelerator) if work.macs else 0
+            seen[_Counts.of(work), command.cycles, held] += times
+    return _total(seen, accelerator)
+
+
+def activity_by_op(graph: TaskGraph | Program, accelerator: Accelerator) -> dict[str, Activity]:
+    """Totals per operator in execution order; ``cycles`` stays 0."""
+    if isinstance(graph, Program):
+        blocks: dict[str, list[Block]] = {name: [] for name in graph.op_order}
+        for block in graph.blocks:
+            blocks.setdefault(block.op, []).append(block)
+        return {op: program_activity(graph, accelerator, mine) for op, mine in blocks.items()}
+    tasks: dict[str, list[Task]] = {name: [] for name in graph.op_order}
+    for task in graph.tasks:
+        tasks.setdefault(task.op, []).append(task)
+    return {op: graph_activity(graph, accelerator, mine) for op, mine in tasks.items()}
+
+
+def _total(seen: Counter[_Event], accelerator: Accelerator) -> Activity:
+    total = [0] * len(fields(Activity))
+    for (counts, cycles, held), often in seen.items():
+        one = activity_of(counts, cycles, accelerator, stationary=held)
+        total = [a + often * b for a, b in zip(total, _values(one), strict=True)]
+    return Activity(*total)
+
+
+class _Counts(NamedTuple):
+    """The counts of a task alone: equal tiles are one."""
+
+    kind: TaskKind
+    dram_read_bytes: int
+    dram_write_bytes: int
+    sram_read_bytes: int
+    sram_write_bytes: int
+    accumulator_read_bytes: int
+    accumulator_write_bytes: int
+    macs: int
+    vector_ops: int
+
+    @classmethod
+    def of(cls, work: Counted) -> _Counts:
+        return cls(
+            work.kind, work.dram_read_bytes, work.dram_write_bytes, work.sram_read_bytes,
+            work.sram_write_bytes, work.accumulator_read_bytes, work.accumulator_write_bytes,
+            work.macs, work.vector_ops,
+        )  # fmt: skip
+
+
+_Event = tuple[_Counts, int, int]
+"""What happens, its cycles, and the operands it loads into holding registers."""
+
+
+def _stationary(reads: Iterable[tuple[str, int]], accelerator: Accelerator) -> int:
+    """Elements of the operand that stays in the PEs, from the (kind, bytes) that a task reads: ws
+    the weights (or the second operand), is the inputs."""
+    array = accelerator.array
+    if array.dataflow not in ("ws", "is"):
+        return 0
+    operands = [size for kind, size in reads if kind in ("weight", "activation")]
+    if not operands or (array.dataflow == "is" and len(operands) < 2):
+        return 0
+    size = operands[-1] if array.dataflow == "ws" else operands[0]
+    bits = array.weight_bits if array.dataflow == "ws" else array.operand_bits
+    return size // ceil_div(bits, 8)

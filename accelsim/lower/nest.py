@@ -1,0 +1,128 @@
+"""The loop nest of an array operator: tiles counted in runs, workspace, buffers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accelsim.arch.parts import Accelerator
+from accelsim.lower.buffers import Buffers, Slots, offsets
+from accelsim.mapping.layout import Layout, TileSizes, array_layout
+from accelsim.mapping.runs import (
+    Extent,
+    Runs,
+    block_runs,
+    leaves,
+    pixel_runs,
+    reduction_runs,
+    tile_count,
+)
+from accelsim.mapping.tiles import ArrayOp, Block, count_fills, element_bytes
+from accelsim.plan import Step, Tiling
+
+HALVES = 2
+"""Parts of the accumulator SRAM that take turns."""
+
+
+@dataclass(frozen=True)
+class Nest:
+    """The loops of one operator, equal tiles counted together."""
+
+    groups: tuple[tuple[int, Runs[Extent]], ...]
+    """How many groups (or sets of groups) have which channel blocks (groups, channels of each)."""
+    pixels: Runs[Extent]
+    """(output pixels, input pixels)."""
+    reductions: Runs[Extent]
+    """(reductions, channels touched)."""
+
+
+def array_nest(operands: ArrayOp, tiling: Tiling) -> Nest:
+    """The loop nest that a tiling means."""
+    return Nest(
+        block_runs(operands.gemm, tiling.n),
+        pixel_runs(operands.op.window, operands.gemm.m, tiling.m),
+        reduction_runs(operands, tiling.k),
+    )
+
+
+def array_slots(operands: ArrayOp, nest: Nest, step: Step, alignment: int, depth: int) -> Layout:
+    """Workspace of an array operator, as the mapping lays it out (``depth``: slots per buffer)."""
+    streamed = step.candidate.streamed
+    groups, channels = max(
+        (block for _, blocks in nest.groups for block, _ in leaves(blocks)),
+        key=lambda block: block[0] * block[1],
+    )
+    wide = Block(0, groups, 0, channels)
+    blocks = [(many, many * tile_count(inner)) for many, inner in nest.groups]
+    m, pixels = _largest(nest.pixels)
+    k, touched = _largest(nest.reductions)
+    return array_layout(
+        TileSizes(
+            a=pixels * touched * groups * element_bytes(operands.a),
+            b=operands.b_bytes((0, k), wide),
+            bias=operands.bias_bytes(wide),
+            out=operands.out_bytes((0, m), wide),
+        ),
+        count_fills(
+            sum(number for _, number in blocks), sum(many for many, _ in blocks),
+            tile_count(nest.pixels), tile_count(nest.reductions), step.candidate.tiling.order,
+        ),
+        alignment,
+        stream_a=operands.a.name in streamed,
+        stream_b=operands.b.name in streamed,
+        stream_out=operands.output.name in streamed,
+        constant=operands.constant,
+        buffering=depth,
+    )  # fmt: skip
+
+
+def _largest(runs: Runs[Extent]) -> Extent:
+    """The largest of each component."""
+    found = [extent for extent, _ in leaves(runs)]
+    return max(first for first, _ in found), max(second for _, second in found)
+
+
+@dataclass(frozen=True)
+class ArrayShape:
+    """What operators of equal sizes, tiling and residency share."""
+
+    nest: Nest
+    b: Slots
+    """Tile buffers; likewise below."""
+    bias: Slots
+    a: Slots
+    out: Slots
+
+
+def array_shape(operands: ArrayOp, step: Step, accelerator: Accelerator) -> ArrayShape:
+    """Loops and tile buffers of an operator. The latter must be what the plan reckoned with."""
+    candidate, pad = step.candidate, accelerator.scratchpad
+    nest = array_nest(operands, candidate.tiling)
+    layout = array_slots(operands, nest, step, pad.alignment_bytes, pad.buffering)
+    assert layout.bytes == candidate.buffer_bytes, f"{step.op}: buffers differ from plan"
+    b, bias, a, out = (offsets(layout, role) for role in ("b", "bias", "a", "out"))
+    return ArrayShape(nest, b, bias, a, out)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Numbers of the buffers in their block."""
+
+    b: int
+    bias: int
+    """-1: no bias."""
+    a: int
+    out: int
+    sums: int
+
+
+def array_roles(operands: ArrayOp, shape: ArrayShape, buffers: Buffers, half: int) -> Roles:
+    """The buffers of a block, in a fixed order. ``half``: bytes of half the accumulators."""
+    output, bias = operands.output.name, operands.bias
+    kind = "weight" if operands.constant else "activation"
+    return Roles(
+        b=buffers.tiles(shape.b, kind, operands.b.name),
+        bias=-1 if bias is None else buffers.tiles(shape.bias, "bias", bias.name),
+        a=buffers.tiles(shape.a, "activation", operands.a.name),
+        out=buffers.output(shape.out, output),
+        sums=buffers.accumulators(output, tuple(part * half for part in range(HALVES))),
+    )

@@ -1,0 +1,47 @@
+"""The commands of one block put to use for another of the same shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from accelsim.program import Buffer, Command, Node, Repeat, Work
+
+
+def relabelled(nodes: Sequence[Node], buffers: Sequence[Buffer]) -> tuple[Node, ...]:
+    """The same commands for a block with other ``buffers``, number for number: transfers name the
+    tensor of the first buffer that they fill or empty, the rest carries no names."""
+    return tuple(_Relabelling(buffers).nodes(nodes))
+
+
+class _Relabelling:
+    """What has been renamed so far, by identity."""
+
+    def __init__(self, buffers: Sequence[Buffer]) -> None:
+        self._names = [buffer.tensor for buffer in buffers]
+        self._made: dict[int, Command] = {}
+        self._works: dict[int, Work] = {}
+
+    def nodes(self, nodes: Sequence[Node]) -> list[Node]:
+        """The nodes renamed; those that carry no names are kept as they are."""
+        found: list[Node] = []
+        made = self._made
+        for node in nodes:
+            if isinstance(node, Repeat):
+                found.append(Repeat(node.count, tuple(self.nodes(node.body))))
+            elif node.work.region:
+                found.append(made.get(id(node)) or self._command(node))
+            else:
+                found.append(node)
+        return found
+
+    def _command(self, command: Command) -> Command:
+        work = self._works.get(id(command.work)) or self._work(command.work)
+        made = Command(command.queue, command.cycles, work, command.deps, command.ports)
+        self._made[id(command)] = made
+        return made
+
+    def _work(self, work: Work) -> Work:
+        touched = (work.writes or work.reads)[0].buffer
+        made = self._works[id(work)] = replace(work, region=self._names[touched])
+        return made

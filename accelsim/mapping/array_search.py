@@ -1,0 +1,295 @@
+"""The candidates of an array operator, all loop nests of a residency variant at once.
+
+Same figures and same choice as realising every nest one by one (``search.exhaustive`` is that slow
+twin, and a property test compares them); only what is kept becomes a :class:`Candidate`. Figures
+are int64 arrays over the nests; where a product could leave 64 bits, :func:`fits_int64` says so and
+the slow way is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accelsim.arch.parts import Accelerator
+from accelsim.mapping.array import Nest, realise
+from accelsim.mapping.objective import Objective
+from accelsim.mapping.tiles import ArrayOp
+from accelsim.mapping.timing import Timing
+from accelsim.plan import Candidate
+
+Ints = NDArray[np.int64]
+Level = tuple[int | None, int | None]
+
+LARGEST = 2**62
+
+
+@dataclass(frozen=True)
+class Nests:
+    """Loop nests and their figures as columns, see :class:`accelsim.mapping.array.Nest`."""
+
+    nests: Sequence[Nest]
+    weights: Ints
+    inputs: Ints
+    biases: Ints
+    outputs: Ints
+    tiles: Ints
+    a: Ints
+    b: Ints
+    bias: Ints
+    out: Ints
+    array: Ints
+    vector: Ints
+    scratchpad: Ints
+    accumulator: Ints
+    a_bytes: Ints
+    b_bytes: Ints
+    bias_bytes: Ints
+    b_stored: Ints
+    bias_stored: Ints
+    first_a: Ints
+
+
+def columns(nests: Sequence[Nest], operands: ArrayOp) -> Nests:
+    """Transpose a list of nests."""
+    k = operands.gemm.k
+    rows = [
+        (
+            n.fills.weights, n.fills.inputs, n.fills.biases, n.fills.outputs,
+            n.fills.outputs * -(-k // n.tiling.k),
+            n.sizes.a, n.sizes.b, n.sizes.bias, n.sizes.out,
+            n.work.array_cycles, n.work.vector_cycles, n.work.scratchpad_bytes,
+            n.work.accumulator_bytes,
+            n.a_bytes, n.b_bytes, n.bias_bytes, n.b_stored, n.bias_stored, n.first_a,
+        )
+        for n in nests
+    ]  # fmt: skip
+    table = np.array(rows, dtype=np.int64).T
+    return Nests(nests, *table)
+
+
+def fits_int64(nests: Sequence[Nest], accelerator: Accelerator) -> bool:
+    """Whether every product of the formulas below stays within 64 bits."""
+    rates = [accelerator.dram_bytes_per_cycle]
+    if accelerator.weight_memory is not None:
+        rates.append(rates[0] * accelerator.weight_memory.bytes_per_second)
+        rates.append(rates[0] / accelerator.dram.bytes_per_second)
+    scale = max(max(rate.numerator, rate.denominator) for rate in rates) * 16
+    most = max(
+        max(
+            n.a_bytes, n.b_bytes, n.work.array_cycles, n.work.vector_cycles, n.work.scratchpad_bytes
+        )
+        for n in nests
+    )
+    count = max(max(n.fills.weights, n.fills.inputs) for n in nests)
+    return most * scale < LARGEST and count * 10**6 < LARGEST
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The nests of one residency variant with or without prefetch."""
+
+    indices: Ints
+    """Which nests; the columns below belong to them."""
+    cost: Ints
+    cycles: Ints
+    traffic: Ints
+    buffer: Ints
+    hidden: int | None
+
+
+def choose(
+    table: Nests,
+    operands: ArrayOp,
+    streamed: frozenset[str],
+    variant: str,
+    accelerator: Accelerator,
+    timing: Timing,
+    goal: Objective,
+    *,
+    before: int,
+    demand: int,
+    levels: Sequence[Level],
+) -> list[Candidate]:
+    """What is kept of one residency variant: see ``search.LEVELS``.
+
+    ``before``: cycles a prefetch can hide behind; ``demand``: bytes of the tensors that must be
+    resident, so buffers may take what they leave of the scratchpad.
+    """
+    room = accelerator.scratchpad.bytes - demand
+    figures = _Figures(table, operands, streamed, accelerator, timing, goal)
+    kept: list[Candidate] = []
+    early = figures.pool(before, room) if operands.constant else None
+    plain = figures.pool(None, room)
+    some_early = early is not None and early.indices.size > 0
+    for pool, wanted in ((early, levels), (plain, levels[-1:] if some_early else levels)):
+        if pool is None or not pool.indices.size:
+            continue
+
+        def build(row: int, pool: Pool = pool) -> Candidate:
+            nest = table.nests[int(pool.indices[row])]
+            return realise(
+                nest, operands, streamed, variant, accelerator, timing, hidden=pool.hidden
+            )
+
+        kept += _thin(pool, wanted, build)
+    return kept
+
+
+class _Figures:
+    """Closed forms of ``array.realise`` and ``Timing.pipelined`` over all nests."""
+
+    def __init__(
+        self,
+        table: Nests,
+        operands: ArrayOp,
+        streamed: frozenset[str],
+        accelerator: Accelerator,
+        timing: Timing,
+        goal: Objective,
+    ) -> None:
+        self._table, self._operands, self._timing, self._goal = table, operands, timing, goal
+        self._channels = accelerator.dma.channels
+        self._constant = operands.constant
+        self._stream_a = operands.a.name in streamed
+        self._stream_b = operands.constant or operands.b.name in streamed
+        self._stream_out = operands.output.name in streamed
+        self._slots = accelerator.scratchpad.buffering
+        self._alignment = accelerator.scratchpad.alignment_bytes
+        self._written = operands.output.bytes if self._stream_out else 0
+        self._traffic()
+
+    def _traffic(self) -> None:
+        t = self._table
+        zero = np.zeros_like(t.a)
+        self._activations = t.a_bytes if self._stream_a else zero
+        if self._constant:
+            self._constants = t.bias_bytes + t.b_bytes
+            stored = t.bias_stored + t.b_stored
+        else:
+            self._constants, stored = t.bias_bytes, t.bias_stored
+            if self._stream_b:
+                self._activations = self._activations + t.b_bytes
+        self._moved = stored + self._activations + self._written
+        self._read = self._constants + self._activations
+
+    def _buffers(self) -> Ints:
+        t = self._table
+        b, bias = _align(t.b, self._alignment), _align(t.bias, self._alignment)
+        total = self._used(t.biases) * bias
+        if self._stream_b:
+            total = total + self._used(t.weights) * b
+        for used, count, size in (
+            (self._stream_a, t.inputs, t.a),
+            (self._stream_out, t.outputs, t.out),
+        ):
+            if used:
+                total = total + self._used(count) * _align(size, self._alignment)
+        return total
+
+    def _used(self, fills: Ints) -> Ints:
+        """Slots of a buffer that is filled so often."""
+        slots: Ints = np.minimum(fills, self._slots)
+        return slots
+
+    def pool(self, hidden: int | None, room: int) -> Pool:
+        """Figures of the nests whose buffers fit ``room`` bytes."""
+        t = self._table
+        buffer = self._buffers()
+        cycles = self._cycles(hidden)
+        moved = self._moved
+        if self._goal.name == "latency":
+            cost = cycles
+        else:
+            pad = t.scratchpad + self._read + self._written
+            cost = self._goal.column_costs(cycles, moved, pad, t.accumulator, self._operands.op)
+        rows = np.nonzero(buffer <= room)[0]
+        return Pool(rows, cost[rows], cycles[rows], moved[rows], buffer[rows], hidden)
+
+    def _cycles(self, hidden: int | None) -> Ints:
+        """``Timing.pipelined`` of every nest."""
+        t, timing = self._table, self._timing
+        fixed = timing.dma_fixed
+        zero = np.zeros_like(t.a)
+        loads = (t.weights if self._stream_b else zero) + (t.inputs if self._stream_a else zero)
+        if self._operands.bias is not None and not self._constant:
+            loads = loads + t.biases
+        first_b = t.bias + (t.b if self._stream_b else zero)
+        if self._constant:
+            first_cycles = timing.constants(first_b)
+        else:
+            first_cycles = np.where(first_b > 0, fixed + timing.transfers(first_b), zero)
+        first_a = zero
+        if self._stream_a:
+            first_a = np.where(t.first_a > 0, fixed + timing.transfers(t.first_a), zero)
+        flow_first = first_cycles + first_a
+        last = fixed + timing.transfers(t.out) if self._stream_out else zero
+        tucked = np.minimum(hidden or 0, first_cycles)
+        slow, quick = np.maximum(t.array, t.vector), np.minimum(t.array, t.vector)
+        compute = slow + -(-quick // t.outputs)
+        arriving, at_port = timing.port_cycles(self._read, self._constants, self._written)
+        incoming = loads * fixed + arriving
+        stores = t.outputs if self._stream_out else zero
+        outgoing = stores * fixed + timing.transfers(np.full_like(t.a, self._written))
+        first, one = flow_first - tucked, -(-compute // t.tiles)
+        hides = incoming + outgoing <= flow_first + last
+        easy = first + compute + last
+        waiting = zero if self._channels <= 2 else -(-(incoming + compute) // 2)
+        if self._channels > 1:
+            incoming = np.maximum(arriving, -(-incoming // (self._channels - 1)))
+        in_turn = first + np.maximum(compute, incoming + outgoing - flow_first - last + one) + last
+        if self._channels == 1:
+            return np.where(hides, easy, in_turn)
+        loading = np.maximum(incoming, waiting) - tucked
+        port = fixed + at_port - tucked
+        together = np.maximum(
+            np.maximum(first + compute + last, loading + one + last),
+            np.maximum(first + one + outgoing, port + one),
+        )
+        return np.where(hides, easy, together + np.maximum(0, in_turn - together) // 4)
+
+
+def _align(sizes: Ints, alignment: int) -> Ints:
+    return -(-sizes // alignment) * alignment
+
+
+def _thin(
+    pool: Pool, levels: Sequence[Level], build: Callable[[int], Candidate]
+) -> list[Candidate]:
+    """The best of a pool and the smallest on each level, smallest first."""
+    front = _front(pool, build)
+    merits = [tuple(int(c[row]) for c in (pool.cost, pool.cycles, pool.traffic)) for row in front]
+    buffers = [int(pool.buffer[row]) for row in front]
+    best = min(range(len(front)), key=lambda at: (*merits[at], buffers[at]))
+    chosen = {best}
+    for slack in levels:
+        for at, merit in enumerate(merits):
+            if all(
+                percent is None or figure * 100 <= least * percent
+                for figure, least, percent in zip(merit[:2], merits[best][:2], slack, strict=True)
+            ):
+                chosen.add(at)
+                break
+    return [build(front[at]) for at in sorted(chosen)]
+
+
+def _front(pool: Pool, build: Callable[[int], Candidate]) -> list[int]:
+    """Rows that no other beats or equals in buffer, cost, cycles and traffic; smallest first; of
+    equal ones that with the first name."""
+    figures = np.stack([pool.cost, pool.cycles, pool.traffic])
+    left = np.lexsort((pool.traffic, pool.cycles, pool.cost, pool.buffer))
+    front: list[int] = []
+    while left.size:
+        row = int(left[0])
+        beaten = (figures[:, left] >= figures[:, row][:, None]).all(axis=0)
+        same = [
+            int(other)
+            for other in left[beaten & (pool.buffer[left] == pool.buffer[row])]
+            if (figures[:, int(other)] == figures[:, row]).all()
+        ]
+        front.append(row if len(same) == 1 else min(same, key=lambda at: build(at).name))
+        left = left[~beaten]
+    return front

@@ -1,0 +1,174 @@
+"""Timing skeletons compiled per queue: flat lists of commands, and where loops close.
+
+A queue sees only its own commands: sub-trees without any are skipped. Loops are shared by all
+queues, and the depth of a loop is its depth in the whole tree, so the position of every queue can
+be put down as the number of its command in the list (*pc*) and one iteration per depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from accelsim.program import Work
+from accelsim.sim.steady_fold import Loop, Part, Step
+
+Need = tuple[int, int]
+"""(queue, constant): so many commands of the queue must have ended, in the first iteration of all
+loops around; later iterations need as many more as the iterations hold."""
+
+
+@dataclass(slots=True, eq=False)
+class LoopInfo:
+    """One loop of the tree. The lower fields belong to the run: who looks for repetition here."""
+
+    depth: int
+    count: int
+    holds: list[int]
+    """Per queue: commands in one iteration."""
+    views: list[View | None]
+    """Per queue: how it sees the loop, None when it has no commands in it."""
+    lead: int = -1
+    """Queue at whose iterations repetition is looked for."""
+    crossed: int = 0
+    """Bit mask of other queues that began an iteration since the lead last did."""
+    looked: int = 0
+    """Cycle of the last look."""
+    misses: int = 0
+    """Looks in a row that found nothing."""
+
+
+@dataclass(slots=True, eq=False)
+class View:
+    """A loop as one queue sees it."""
+
+    loop: LoopInfo
+    outer: tuple[View, ...]
+    """The loops around it, outer ones first."""
+    slot: int
+    """Of the iteration in the list of iterations of all queues."""
+    first: int
+    """pc at which an iteration begins."""
+    count: int
+    needs: dict[int, int] = field(default_factory=dict)
+    """Other queue -> the largest constant of a need on it, inner loops in their last iteration."""
+    adds: tuple[tuple[int, int], ...] = ()
+    """(other queue, how much more of it is needed per iteration)."""
+
+
+@dataclass(slots=True)
+class Code:
+    """A compiled program; lists are per queue, then per pc."""
+
+    queues: int
+    ports: int
+    depth: int
+    """Deepest nesting of loops; iterations of queue q are slots [q * depth, (q + 1) * depth)."""
+    cycles: list[list[int]] = field(default_factory=list)
+    paths: list[list[tuple[int, ...]]] = field(default_factory=list)
+    works: list[list[Work]] = field(default_factory=list)
+    needs: list[list[tuple[Need, ...]]] = field(default_factory=list)
+    closes: list[list[tuple[View, ...]]] = field(default_factory=list)
+    """Loops that end an iteration with the command, inner ones first."""
+    nests: list[list[tuple[View, ...]]] = field(default_factory=list)
+    """Loops around the command, outer ones first. One entry more, for the end of the queue."""
+
+    def __post_init__(self) -> None:
+        for _ in range(self.queues):
+            self.cycles.append([])
+            self.paths.append([])
+            self.works.append([])
+            self.needs.append([])
+            self.closes.append([])
+            self.nests.append([])
+
+
+def compile_code(tree: Part, queues: int, ports: int) -> Code:
+    """Compile a skeleton of a program with so many queues and ports."""
+    code = Code(queues, ports, _depth(tree))
+    _Compiler(code).walk(tree)
+    for nests in code.nests:
+        nests.append(())
+    return code
+
+
+def _depth(body: Part) -> int:
+    inner = (_depth(node.body) for node in set(body) if isinstance(node, Loop))
+    return max((1 + depth for depth in inner), default=0)
+
+
+class _Compiler:
+    def __init__(self, code: Code) -> None:
+        self._code = code
+        self._before = [0] * code.queues  # commands of each queue so far, loops counted in full
+        self._stack: list[LoopInfo] = []
+        self._nests: list[list[tuple[View, ...]]] = [[()] * code.queues]  # per depth and queue
+
+    def walk(self, body: Part) -> None:
+        for node in body:
+            if isinstance(node, Step):
+                self._step(node)
+            else:
+                self._loop(node)
+
+    def _step(self, step: Step) -> None:
+        code, queue, before = self._code, step.queue, self._before
+        needs = tuple([(other, before[other] - back + 1) for other, back in step.deps])
+        code.cycles[queue].append(step.cycles)
+        code.paths[queue].append(step.ports)
+        code.works[queue].append(step.work)
+        code.needs[queue].append(needs)
+        code.closes[queue].append(())
+        code.nests[queue].append(self._nest(queue))
+        before[queue] += 1
+        if self._stack:
+            view = self._stack[-1].views[queue]
+            if view is not None:
+                _raise_needs(view.needs, needs)
+
+    def _nest(self, queue: int) -> tuple[View, ...]:
+        """Views of the loops around; those in which the queue appears for the first time begin."""
+        nest = self._nests[len(self._stack)][queue]
+        if len(nest) == len(self._stack):
+            return nest
+        here = len(self._code.cycles[queue]) - 1
+        nest = ()
+        for level, loop in enumerate(self._stack):
+            view = loop.views[queue]
+            if view is None:
+                slot = queue * self._code.depth + loop.depth
+                view = loop.views[queue] = View(loop, nest, slot, here, loop.count)
+            nest = (*nest, view)
+            self._nests[level + 1][queue] = nest
+        return nest
+
+    def _loop(self, node: Loop) -> None:
+        queues = self._code.queues
+        before = list(self._before)
+        loop = LoopInfo(len(self._stack), node.count, [], [None] * queues)
+        self._stack.append(loop)
+        self._nests.append([()] * queues)
+        self.walk(node.body)
+        self._stack.pop()
+        self._nests.pop()
+        loop.holds = [now - then for now, then in zip(self._before, before, strict=True)]
+        self._before = [
+            then + node.count * holds for then, holds in zip(before, loop.holds, strict=True)
+        ]
+        for queue, view in enumerate(loop.views):
+            if view is not None:
+                self._close(queue, loop, view)
+
+    def _close(self, queue: int, loop: LoopInfo, view: View) -> None:
+        view.adds = tuple([(q, loop.holds[q]) for q in view.needs if loop.holds[q]])
+        self._code.closes[queue][-1] += (view,)
+        if self._stack:
+            outer = self._stack[-1].views[queue]
+            assert outer is not None
+            more = loop.count - 1
+            _raise_needs(outer.needs, [(q, n + more * loop.holds[q]) for q, n in view.needs.items()])
+
+
+def _raise_needs(largest: dict[int, int], needs: Sequence[Need]) -> None:
+    for queue, constant in needs:
+        largest[queue] = max(largest.get(queue, constant), constant)

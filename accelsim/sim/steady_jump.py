@@ -1,0 +1,284 @@
+"""Exact fast-forward: find a state again, and repeat what followed it.
+
+**Why it is exact.** Between two rounds of an instant the machine is determined by its
+:class:`~accelsim.sim.steady_machine.State`; what happens next depends on it and on the commands
+ahead, nothing else. Let the state at ``now`` agree with an earlier one, ``past``, in this sense:
+
+(a) every queue is at the same command, in the same iterations of all loops around it but one; in
+    that one, its *level*, it is ``k`` >= 0 iterations further (k > 0: the queue *moves*);
+(b) every queue waits, asks for the same port or runs as it did, and times relative to ``now`` are
+    the same: ends of what runs, arrivals and requests of what asks;
+(c) queues may instead still be at the very same command, which runs or waits for a port longer than
+    all those of (b): then their times are the same absolutely;
+(d) the device behind a port has the same signature.
+
+Replay, that is, repeat every event from ``past`` to some later recorded state ``until``, shifted by
+j periods: times by j (now - past), indices and iterations of moving queues by j times what they
+moved. By induction over the rounds the machine would do exactly this, as long as, for that j:
+
+1. every moving queue stays in the loop of its level, so the commands ahead of it are the same;
+2. every comparison of a need with what has ended comes out the same. If queue q moves k iterations
+   of a loop with h commands of queue r, its needs on r rise by k h a period, and r advances by d.
+   Where k h = d, both sides shift by the same: nothing changes. Otherwise we require that the
+   comparisons are true throughout: the largest need of any command in the iterations of q up to
+   ``until`` is not above what had ended of r at ``past``, both shifted j times, for j from 0 on;
+3. a queue that does not move and waits still has a need unmet at ``until``, shifted;
+4. a running command as in (c) ends after ``until``, shifted.
+
+A port that is waited for as in (c) is not given to anyone in the whole period: it would go to the
+oldest request, which is one of those that were there before ``past`` and are there still.
+
+All four are linear in j, and weaker for an earlier ``until``. So we take as many whole periods as
+they allow, and of one period more the longest recorded beginning that they allow.
+
+The search for ``past`` is a table from the relative state to the recorded one. What is found there
+only decides how much is saved; conditions 1 to 4 are checked for every jump.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from accelsim.sim.steady_code import Code, LoopInfo, View
+from accelsim.sim.steady_machine import OFF, WAITING, Machine, RawItem, State
+
+FOR_EVER = 1 << 200
+"""More periods than any loop has."""
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """A state of the past: what had been recorded until then, and where to find it again."""
+
+    state: State
+    items: int
+    """Items before it."""
+    index: int
+    """Its place among the records."""
+    keys: list[Hashable]
+
+
+class FastForward:
+    """The table of one run. At most ``cap`` states are remembered; then all are forgotten."""
+
+    def __init__(self, machine: Machine, cap: int) -> None:
+        self._machine = machine
+        self._cap = cap
+        self._table: dict[Hashable, Record] = {}
+        self._records: list[Record] = []
+
+    def look(self, loop: LoopInfo) -> bool:
+        """Jump if the present state is known at the level of ``loop``; else remember it. Returns
+        whether the state has changed."""
+        machine = self._machine
+        state = machine.state()
+        before, loop.looked = loop.looked, machine.now
+        record = Record(state, len(machine.items), len(self._records), [])
+        for key in self._keys(state, loop.depth, before):
+            past = self._table.get(key)
+            if past is not None and self._jump(past, state, loop.depth):
+                loop.misses = 0
+                loop.looked = machine.now
+                return True
+            record.keys.append(key)
+        loop.misses += 1
+        if len(self._records) >= self._cap:
+            self._table.clear()
+            self._records.clear()
+            record.index = 0
+        self._records.append(record)
+        for key in record.keys:
+            self._table[key] = record
+        return False
+
+    def _keys(self, state: State, depth: int, before: int) -> list[Hashable]:
+        """The relative state; a second time with absolute times of what is older than ``before``,
+        if there is such a thing."""
+        machine, now = self._machine, state.now
+        turn = list(state.turn)
+        for nest, at in zip(machine.code.nests, state.pc, strict=True):
+            if nest[at]:
+                turn[_level(nest[at], depth).slot] = -1
+        times = [
+            end - now if end >= 0 else (now - ready, now - asked) if stage >= 0 else None
+            for end, stage, ready, asked in zip(
+                state.end, state.stage, state.ready, state.asked, strict=True
+            )
+        ]
+        signature = None if machine.device is None else machine.device.signature(now)
+        common = (depth, state.pc, state.stage, tuple(turn), signature)
+        keys: list[Hashable] = [(common, tuple(times))]
+        old = [
+            q
+            for q, stage in enumerate(state.stage)
+            if stage != WAITING and state.asked[q] < before
+        ]
+        if old:
+            for q in old:
+                times[q] = (state.done[q],)  # this very command, whose times are what they are
+            keys.append((common, tuple(times)))
+        return keys
+
+    def _jump(self, past: Record, state: State, depth: int) -> bool:
+        shift = Shift.between(self._machine.code, past.state, state, depth)
+        periods = shift.reach(state)
+        if periods < 0:
+            return False
+        later = self._records[past.index + 1 :]
+        partial = bisect_left(later, True, key=lambda r: shift.reach(r.state) <= periods)
+        if not periods and not partial:
+            return False
+        machine = self._machine
+        happened = machine.items[past.items :]
+        if periods:
+            machine.items[past.items :] = [
+                (periods + 1, shift.cycles, shift.advance, tuple(happened))
+            ]
+        target, times = state, periods
+        if partial:
+            until, times = later[partial - 1], periods + 1
+            target = until.state
+            machine.items += moved_items(
+                happened[: until.items - past.items], shift.advance, times, shift.cycles
+            )
+        machine.put(shift.applied(target, times), times * shift.cycles)
+        if periods:
+            self._forget(past.index)
+        return True
+
+    def _forget(self, index: int) -> None:
+        """Records from ``index`` on: what happened since is one recurrence now."""
+        for record in self._records[index:]:
+            for key in record.keys:
+                if self._table.get(key) is record:
+                    del self._table[key]
+        del self._records[index:]
+
+
+@dataclass(slots=True)
+class Shift:
+    """What changes with every period between two states that agree."""
+
+    past: State
+    cycles: int
+    advance: tuple[int, ...]
+    """Per queue: commands."""
+    moving: list[tuple[int, View, int]]
+    """(queue, its level, iterations)."""
+    loose: list[tuple[View, int, int]]
+    """(level of a queue, another queue, rise of the needs on it beyond its advance): rule 2."""
+    waiting: list[list[tuple[int, int]]]
+    """Per waiting queue that does not move, its unmet needs: rule 3."""
+    running: list[int]
+    """Ends of long commands: rule 4."""
+
+    @classmethod
+    def between(cls, code: Code, past: State, state: State, depth: int) -> Shift:
+        """The shift from ``past`` to ``state``, which agree at the levels of ``depth``."""
+        advance = tuple([b - a for a, b in zip(past.done, state.done, strict=True)])
+        shift = cls(past, state.now - past.now, advance, [], [], [], [])
+        for queue, moved in enumerate(advance):
+            if moved:
+                view = _level(code.nests[queue][state.pc[queue]], depth)
+                turns = state.turn[view.slot] - past.turn[view.slot]
+                shift.moving.append((queue, view, turns))
+                for other in view.needs:
+                    drift = turns * view.loop.holds[other] - advance[other]
+                    if drift:
+                        shift.loose.append((view, other, drift))
+            elif state.stage[queue] == WAITING:
+                needs = _unmet(code, state, queue)
+                if needs:
+                    shift.waiting.append(needs)
+            elif state.end[queue] != OFF:
+                shift.running.append(state.end[queue])
+        return shift
+
+    def reach(self, until: State) -> int:
+        """For how many shifts j = 1, 2, ... the replay up to ``until`` is exact; -1: not even what
+        was recorded (j = 0) shows that it would be."""
+        periods = FOR_EVER
+        for _, view, turns in self.moving:
+            periods = min(periods, (view.count - 1 - until.turn[view.slot]) // turns)
+        for view, other, drift in self.loose:
+            slack = self.past.done[other] - _largest_need(view, other, until)
+            if slack < 0:
+                return -1
+            if drift > 0:
+                periods = min(periods, slack // drift)
+        for needs in self.waiting:
+            periods = min(periods, max(self._unmet_for(need, until) for need in needs))
+        if self.cycles:
+            for end in self.running:
+                periods = min(periods, (end - 1 - until.now) // self.cycles)
+        return periods
+
+    def _unmet_for(self, need: tuple[int, int], until: State) -> int:
+        other, amount = need
+        left = amount - 1 - until.done[other]
+        if left < 0:
+            return -1
+        return left // self.advance[other] if self.advance[other] else FOR_EVER
+
+    def applied(self, state: State, periods: int) -> State:
+        """``state`` so many periods later."""
+        late = periods * self.cycles
+        done, turn = list(state.done), list(state.turn)
+        ready, asked, end = list(state.ready), list(state.asked), list(state.end)
+        for queue, view, turns in self.moving:
+            done[queue] += periods * self.advance[queue]
+            turn[view.slot] += periods * turns
+            ready[queue] += late
+            asked[queue] += late
+            if end[queue] != OFF:
+                end[queue] += late
+        return state._replace(
+            now=state.now + late, done=tuple(done), turn=tuple(turn),
+            ready=tuple(ready), asked=tuple(asked), end=tuple(end),
+        )  # fmt: skip
+
+
+def _level(nest: tuple[View, ...], depth: int) -> View:
+    """The loop at ``depth``, or the innermost one of a nest that is not that deep."""
+    return nest[depth] if depth < len(nest) else nest[-1]
+
+
+def _unmet(code: Code, state: State, queue: int) -> list[tuple[int, int]]:
+    """(other queue, need) for every unmet need of the current command; none after the last one."""
+    at = state.pc[queue]
+    if at == len(code.cycles[queue]):
+        return []
+    found = []
+    for other, constant in code.needs[queue][at]:
+        need = constant + _added(code.nests[queue][at], other, state)
+        if state.done[other] < need:
+            found.append((other, need))
+    return found
+
+
+def _added(nest: Sequence[View], other: int, state: State) -> int:
+    return sum(state.turn[view.slot] * view.loop.holds[other] for view in nest)
+
+
+def _largest_need(view: View, other: int, state: State) -> int:
+    """Bound of the needs on ``other`` of a queue from now back to any time in this loop."""
+    return view.needs[other] + _added((*view.outer, view), other, state)
+
+
+def moved_items(
+    items: Sequence[RawItem], advance: tuple[int, ...], periods: int, cycles: int
+) -> list[RawItem]:
+    """The items so many periods later."""
+    late = periods * cycles
+    found: list[RawItem] = []
+    for item in items:
+        if len(item) == 5:
+            queue, index, ready, start, end = item
+            index += periods * advance[queue]
+            found.append((queue, index, ready + late, start + late, end + late))
+        else:
+            count, step, inner, body = item
+            found.append((count, step, inner, tuple(moved_items(body, advance, periods, cycles))))
+    return found

@@ -1,0 +1,1 @@
+"""One benchmark per file, each with ``TITLE``, ``ABOUT`` and ``measure(settings) -> Measured``."""

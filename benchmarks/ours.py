@@ -1,0 +1,66 @@
+"""The machines, networks and the one call of accelsim that its own benchmarks share.
+
+Imports of accelsim stay inside the functions: what is imported is the measured process's affair.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.rows import ROOT
+
+if TYPE_CHECKING:
+    from accelsim.arch.parts import Accelerator
+    from accelsim.workload.graph import Workload
+
+RULE = "fold"
+"""The fixed mapping: one fold of the array per tile, the finest that a tile can be."""
+MIB = 1 << 20
+
+
+def square(side: int, dram_model: str = "bandwidth") -> Accelerator:
+    """A weight-stationary ``side`` x ``side`` array at 1 GHz, 2 MiB of scratchpad, LPDDR4."""
+    from accelsim.arch.parts import (
+        Accelerator,
+        AccumulatorSram,
+        Dma,
+        Dram,
+        Scratchpad,
+        SystolicArray,
+        VectorUnit,
+    )
+
+    return Accelerator(
+        name=f"square_{side}",
+        clock_hz=10**9,
+        technology_nm=45,
+        array=SystolicArray(side, side),
+        vector=VectorUnit(lanes=side, startup_cycles=8),
+        scratchpad=Scratchpad(2 * MIB, width_bytes=4 * side),
+        accumulators=AccumulatorSram(8 * 1024 * side),
+        dram=Dram("LPDDR4", 12_800_000_000, latency_cycles=50, model=dram_model),
+        dma=Dma(channels=2, setup_cycles=16),
+    )
+
+
+def resnet50() -> Workload:
+    """SCALE-Sim's ResNet-50 topology, 54 layers."""
+    from accelsim.workload.scalesim import read_topology
+
+    return read_topology(ROOT / "benchmarks" / "data" / "Resnet50.csv")
+
+
+def evaluated(workload: Workload, accelerator: Accelerator) -> dict[str, int]:
+    """Plan by the fixed rule, lowering, tile-exact simulation: cycles, and what was simulated."""
+    from accelsim.lower.lowering import lower
+    from accelsim.mapping.quick_plan import quick_plan
+    from accelsim.sim.dram import BankedDram
+    from accelsim.sim.steady import run_program
+
+    program = lower(workload, accelerator, quick_plan(workload, accelerator, RULE))
+    device = None
+    if accelerator.dram.model == "banked":
+        regions = {name: tensor.bytes for name, tensor in workload.tensors.items()}
+        device = BankedDram(accelerator.dram, accelerator.clock_hz, regions)
+    trace = run_program(program, device=device)
+    return {"cycles": trace.cycles, "commands": program.commands, "steps": trace.steps}
