@@ -266,7 +266,7 @@ def read_workload(config: RunConfig) -> Workload:
 
 def simulate_design(config: RunConfig, workload: Workload) -> Simulated:
     """Map, plan, lower, simulate and cost one design; every result is checked on the way."""
-    from accelsim.stages.memory import plan_memory
+    from accelsim.stages.memory import given_mapping, plan_memory
 
     acc = config.accelerator
     assert acc is not None, "the config reader lets a simulated run through only with a machine"
@@ -275,6 +275,7 @@ def simulate_design(config: RunConfig, workload: Workload) -> Simulated:
         acc,
         objective=config.mapping.objective,
         schedule=config.schedule,
+        given=given_mapping(config),
         location=config.locations.get("accelerator.scratchpad.size"),
     )
     trace = execute(workload, acc, plan)

@@ -50,17 +50,9 @@ def resnet50() -> Workload:
     return read_topology(ROOT / "benchmarks" / "data" / "Resnet50.csv")
 
 
-def evaluated(workload: Workload, accelerator: Accelerator) -> dict[str, int]:
-    """Plan by the fixed rule, lowering, tile-exact simulation: cycles, and what was simulated."""
-    from accelsim.lower.lowering import lower
-    from accelsim.mapping.quick_plan import quick_plan
-    from accelsim.sim.dram import BankedDram
-    from accelsim.sim.steady import run_program
+def evaluated(workload: Workload, accelerator: Accelerator, rule: str = RULE) -> dict[str, int]:
+    """One design point (``accelsim.evaluate``): its cycles, and how much was simulated."""
+    from accelsim.evaluate import evaluate
 
-    program = lower(workload, accelerator, quick_plan(workload, accelerator, RULE))
-    device = None
-    if accelerator.dram.model == "banked":
-        regions = {name: tensor.bytes for name, tensor in workload.tensors.items()}
-        device = BankedDram(accelerator.dram, accelerator.clock_hz, regions)
-    trace = run_program(program, device=device)
-    return {"cycles": trace.cycles, "commands": program.commands, "steps": trace.steps}
+    found = evaluate(workload, accelerator, rule=rule)
+    return {"cycles": found.cycles, "commands": found.commands, "steps": found.steps}

@@ -33,7 +33,8 @@ class Finished:
             return ""
         if self.code in (-24, -9):
             return f"ended by signal {-self.code} after {self.cpu_s:.0f} CPU s"
-        lines = [line for line in self.stderr.splitlines() if line.strip()]
+        # An indented last line is a detail of the one before it.
+        lines = [line for line in self.stderr.splitlines() if line.strip() and line[0] != " "]
         return f"exit {self.code}: {lines[-1].strip() if lines else 'no message'}"
 
 

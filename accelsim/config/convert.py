@@ -32,11 +32,12 @@ from accelsim.config.hardware import (
 )
 from accelsim.config.problems import where
 from accelsim.config.requirements import SafetyPart
-from accelsim.config.schema import RUN, DataPart, FaultsPart
+from accelsim.config.schema import RUN, DataPart, FaultsPart, MappingPart
 from accelsim.config.semantics import Draft, path_of
 from accelsim.config.types import (
     DataConfig,
     FaultsConfig,
+    LayerMapping,
     MappingConfig,
     Rate,
     RunConfig,
@@ -76,7 +77,7 @@ def run_config(name: str, draft: Draft, seed: int | None) -> RunConfig:
         ),
         simulate=part.simulate,
         accelerator=accelerator(machine, tree) if machine is not None else None,
-        mapping=MappingConfig(**part.mapping.model_dump()),
+        mapping=_mapping(part.mapping),
         schedule=ScheduleConfig(**part.schedule.model_dump()),
         data=_data(part.data, tree) if part.data is not None else None,
         faults=_faults(part.faults, tree, seed) if part.faults is not None else None,
@@ -107,6 +108,17 @@ def accelerator(part: AcceleratorPart, tree: Node) -> Accelerator:
         energy_options=_energy(part.energy, tree),
         cores=part.cores,
     )
+
+
+def _mapping(part: MappingPart) -> MappingConfig:
+    layers = tuple(
+        LayerMapping(
+            name, layer.m, layer.n, layer.k, layer.order,
+            None if layer.stream is None else tuple(layer.stream),
+        )
+        for name, layer in part.layers.items()
+    )  # fmt: skip
+    return MappingConfig(part.objective, part.rule, layers)
 
 
 def _array(part: ArrayPart) -> SystolicArray:

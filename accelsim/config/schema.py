@@ -20,6 +20,7 @@ from accelsim.config.fields import (
     Part,
     Positive,
     Probability,
+    Text,
     about,
     problem,
 )
@@ -62,12 +63,61 @@ class WorkloadPart(Part):
     ] = "file"
 
 
+Extent = Annotated[int, Field(ge=1, le=2**40)]
+
+
+class LayerPart(Part):
+    """A fixed mapping of one operator, or of several by wildcard; what is left out stays open."""
+
+    m: Annotated[Extent | None, about("output pixels (rows of A) per tile")] = None
+    n: Annotated[Extent | None, about("output channels per tile")] = None
+    k: Annotated[Extent | None, about("reduction elements per tile")] = None
+    order: Annotated[
+        str | None,
+        OneOf(("nmk", "mnk"), "loop order"),
+        about("loops outside the tile, outer to inner: nmk holds weights, mnk holds pixels"),
+    ] = None
+    stream: Annotated[
+        list[Text] | None,
+        Field(max_length=100),
+        about(
+            "tensors that stay in the backing memory and move tile by tile: 'inputs', 'output' or "
+            "names; an empty list keeps everything in the scratchpad"
+        ),
+    ] = None
+
+
 class MappingPart(Part):
-    """What the mapping search minimises."""
+    """How tilings are chosen: searched, by a rule, or fixed."""
 
     objective: Annotated[
-        str, OneOf(("latency", "energy", "traffic"), "objective"), about("what the plan minimises")
+        str,
+        OneOf(("latency", "energy", "traffic", "edp"), "objective"),
+        about("what the plan minimises; edp: energy x delay"),
     ] = "latency"
+    rule: Annotated[
+        str | None,
+        OneOf(("fold", "layer"), "mapping rule"),
+        about(
+            "take every tiling by this rule instead of searching (fold: one array fold per tile; "
+            "layer: the largest tile the accumulators hold), with a quick plan that proves nothing"
+        ),
+    ] = None
+    layers: Annotated[
+        dict[str, LayerPart],
+        Field(max_length=10_000),
+        about("operator name or wildcard -> fixed mapping, obeyed or refused; the last match wins"),
+    ] = Field(default_factory=dict)
+
+    @field_validator("layers")
+    @classmethod
+    def _not_beside_a_rule(
+        cls, layers: dict[str, LayerPart], info: ValidationInfo
+    ) -> dict[str, LayerPart]:
+        if layers and info.data.get("rule"):
+            message = f"rule '{info.data['rule']}' maps every operator; layers would be ignored"
+            raise problem("C009", message, "leave one of the two out")
+        return layers
 
 
 class SchedulePart(Part):

@@ -23,11 +23,27 @@ class WorkloadConfig:
 
 
 @dataclass(frozen=True)
+class LayerMapping:
+    """A fixed mapping of the operators whose name matches ``pattern``; None: left open."""
+
+    pattern: str
+    m: int | None = None
+    n: int | None = None
+    k: int | None = None
+    order: str | None = None
+    stream: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
 class MappingConfig:
     """What the mapping search minimises."""
 
     objective: str = "latency"
-    """``latency``, ``energy`` or ``traffic``: what the plan minimises."""
+    """``latency``, ``energy``, ``traffic`` or ``edp``: what the plan minimises."""
+    rule: str | None = None
+    """A rule of ``accelsim.mapping.rules`` in place of search and solver."""
+    layers: tuple[LayerMapping, ...] = ()
+    """Fixed mappings, later ones override earlier ones."""
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,8 @@ def constants(accelerator: Accelerator) -> Constants:
     if mistakes:
         raise AccelsimError(mistakes)
     chosen = tables[0]
-    entries, origin, lacking = _gather(tables)
+    wanted = ("rf", *OPTIONAL) if accelerator.array.dataflow == "rs" else tuple(OPTIONAL)
+    entries, origin, lacking = _gather(tables, wanted)
     mistakes = [
         *_wrong_node(accelerator, {origin[name].name: origin[name] for name in entries}, chosen),
         *_wrong_dram(accelerator, entries),
@@ -124,10 +125,11 @@ def _required(entries: Mapping[str, Entry]) -> Iterator[tuple[str, tuple[tuple[s
 
 
 def _gather(
-    tables: Sequence[EnergyTable],
+    tables: Sequence[EnergyTable], wanted: Sequence[str]
 ) -> tuple[dict[str, Entry], dict[str, EnergyTable], list[Mistake]]:
     """Entries by name, where each came from, and what is in no table: the first table that has a
-    group gives all of it, and groups are taken only as far as something needs them."""
+    group gives all of it, and groups are taken only as far as something needs them; ``wanted``
+    ones may be in no table."""
     chosen = tables[0]
     entries = dict(chosen.entries)
     origin = dict.fromkeys(entries, chosen)
@@ -158,7 +160,7 @@ def _gather(
                 f"these tables have: {', '.join(having)}; name one in energy.fill_from",
             )
         )
-    for group in ("rf", *OPTIONAL):
+    for group in wanted:
         donors = [t for t in tables if group in t.groups]
         if donors and not _covers(entries, (group,)):
             take(group, donors[0])
@@ -267,8 +269,8 @@ def _notes(
     used = {origin[name].name: origin[name] for name in entries}
     volts = f"{SAME_VOLTAGE:g} V on both sides" if options.vdd is None else f"{options.vdd:g} V"
     found += [
-        f"energy: logic and SRAM figures of {table.name} scaled from {table.node_nm} to {node} nm "
-        f"(logic at {volts})"
+        f"energy: figures of {table.name} scaled from {table.node_nm} to {node} nm "
+        f"(logic at {volts}; SRAM by its own law)"
         for table in used.values()
         if options.scale and (table.node_nm != node or options.vdd is not None)
     ]

@@ -105,18 +105,22 @@ _KNOWN = (
     _table(
         "horowitz_45nm", 45, 0.9,
         "Horowitz, Computing's energy problem, ISSCC 2014 (45 nm, 0.9 V)", "S",
-        "high: Aladdin's 40 nm table, a multiplication taken as quadratic in its width",
+        "arithmetic, high: Aladdin's 40 nm table, a multiplication taken as quadratic in its "
+        "width; SRAM: Eyeriss's ratios to a MAC, with its MAC at both ends, scaled from 65 nm",
         int_add_8=0.03, int_add_16=0.05, int_add_32=(0.1, 0.1, 0.21),
         int_mult_8=(0.2, 0.2, 0.7925), int_mult_32=(3.1, 3.1, 12.68),
-        sram_8192=10.0, sram_32768=20.0, sram_1048576=100.0,
+        sram_8192=(10.0, 8.85, 38.93), sram_32768=(20.0, 12.18, 53.57),
+        sram_1048576=(100.0, 28.76, 126.5),
     ),
     _table(
         "jouppi_7nm", 7, None,
         "Jouppi et al., Ten lessons from three generations, ISCA 2021, table 2 (7 nm)", "R",
-        "low: Horowitz's 45 nm figure scaled to 7 nm (Stillmaker and Baas)",
+        "arithmetic, low: Horowitz's 45 nm figure scaled to 7 nm (Stillmaker and Baas); SRAM: "
+        "Eyeriss's ratios to a MAC, with its MAC at both ends, scaled from 65 nm",
         int_add_8=0.007, int_add_32=(0.03, 0.00943, 0.03), int_mult_8=(0.07, 0.01886, 0.07),
         int_mult_32=(1.48, 0.2924, 1.48),
-        sram_8192=7.5, sram_32768=8.5, sram_1048576=14.0,
+        sram_8192=(7.5, 6.64, 29.2), sram_32768=(8.5, 5.18, 22.77),
+        sram_1048576=(14.0, 4.03, 17.71),
     ),
     _table(
         "aladdin_40nm", 40, 0.9,
@@ -133,9 +137,10 @@ _KNOWN = (
         "file 1, neighbour PE over 1 to 2 mm 2, buffer of 100 to 500 KB 6; sizes and lengths at "
         "their geometric means); the MAC itself: Horowitz's 16-bit multiplication (interpolated) "
         "and 32-bit addition, scaled from 45 to 65 nm: 1.101 pJ",
-        "D", "MAC, high: Aladdin's at 40 nm, scaled to 65 nm; wire: 1 and 2 mm",
-        mac_16=(1.101, 1.101, 4.842), rf_bit=0.0688,
-        sram_724=4.404, sram_228973=26.42, wire_mm=(0.0973, 0.0688, 0.1376),
+        "D", "high: the MAC is Aladdin's at 40 nm, scaled to 65 nm; wire: 1 and 2 mm as well",
+        mac_16=(1.101, 1.101, 4.842), rf_bit=(0.0688, 0.0688, 0.3026),
+        sram_724=(4.404, 4.404, 19.37), sram_228973=(26.42, 26.42, 116.2),
+        wire_mm=(0.0973, 0.0688, 0.6051),
     ),
 )  # fmt: skip
 

@@ -65,7 +65,7 @@ def packed_cycles(
         m, n, k, rows, cols, dataflow, overlap, "rtl", skip_idle, mac_input, microarchitecture,
         groups=groups,
     )  # fmt: skip
-    together = min(groups, packed_groups(m, n, k, rows, cols, dataflow))
+    together = packed_groups(m, n, k, rows, cols, dataflow)
     if together == 1:
         return unpacked
     tiles, rest = divmod(groups, together)

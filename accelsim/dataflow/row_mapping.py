@@ -1,14 +1,13 @@
 """Mapping a convolution to a row-stationary array: what is legal, and the fastest of what is.
 
-The parameters and their limits are those of Eyeriss (JSSC 2017, section V): spads bound p, q and
+The parameters and their limits are those of Eyeriss (Chen et al., JSSC 2017): spads bound p, q and
 the window, the array bounds the sets, the global buffer bounds m, n and e.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields
-from math import ceil
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,25 +29,30 @@ def map_convolution(
     """The mapping with the fewest cycles (edge passes charged in full), or ``fixed`` if legal.
 
     Looks at every value of e, p, q, r, t and n that cuts its extent evenly (to one), up to
-    :data:`CHOICES` of each; m is then as large as the global buffer allows. Raises AccelsimError
-    (M321 for the array, M322 with every reason why ``fixed`` cannot run), and InfeasibleError if
-    the global buffer cannot hold one row of sums and inputs.
+    :data:`CHOICES` of each; m is then as large as the global buffer allows. The kernel is folded
+    only as far as array, spads and buffer make it. Raises AccelsimError (M321 for the array, M322
+    with every reason why ``fixed`` cannot run), and InfeasibleError if the global buffer cannot
+    hold one row of sums and inputs.
     """
     _require_array(array)
     if fixed is not None:
         if wrong := refusals(shape, fixed, array):
             raise AccelsimError(wrong)
         return fixed
-    best: tuple[float, RowStationary] | None = None
     width = _kernel_cols(shape, array)
     for height in _even(shape.kernel[0], array.rows):
-        for e in _even(shape.out_height, (array.rows // height) * array.cols):
-            found = best_of_strip(shape, array, e, height, width)
+        strips = _even(shape.out_height, (array.rows // height) * array.cols)
+        bounds = sorted((least_cycles(shape, array, e, height, width), -e) for e in strips)
+        best: tuple[float, RowStationary] | None = None
+        for bound, e in bounds:
+            if best is not None and bound >= best[0]:
+                break  # nor can any of the strips that follow be faster
+            found = best_of_strip(shape, array, -e, height, width)
             if found is not None and (best is None or found[0] < best[0]):
                 best = found
-    if best is None:
-        raise InfeasibleError(_no_room(shape, array, width))
-    return _with_largest_m(shape, array, best[1])
+        if best is not None:
+            return _with_largest_m(shape, array, best[1])
+    raise InfeasibleError(_no_room(shape, array, width))
 
 
 def refusals(shape: ConvShape, mapping: RowStationary, array: RowArray) -> list[Mistake]:
@@ -103,48 +107,95 @@ def _channel_words(shape: ConvShape, e: int, mapping: RowStationary) -> int:
     return strip_rows(shape, e, mapping.kernel_rows) * (span + (shape.out_width - 1) * new)
 
 
+def least_cycles(shape: ConvShape, array: RowArray, e: int, height: int, width: int) -> float:
+    """No mapping with strips of e rows takes less (counted as :func:`best_of_strip` does): the
+    MACs over all the PEs of its sets, and the words that the input and the sum bus must carry."""
+    span, new = window(shape, width)
+    stacked = array.rows // height
+    sets = stacked * (array.cols // e) if e <= array.cols else stacked // ceil_div(e, array.cols)
+    filters, channels = shape.group_filters, shape.group_channels
+    together = min(array.psum_words, array.filter_words // width) * max(1, sets)
+    depth = (array.ifmap_words // span) * stacked
+    inputs = strip_rows(shape, e, height) * new * channels / array.ifmap_bus_words
+    columns = max(
+        width * filters * channels / max(1, sets),
+        inputs * max(1.0, filters / together),
+        e * filters / array.psum_bus_words * max(1.0, channels / depth),
+    )
+    strips = ceil_div(shape.out_height, e) * ceil_div(shape.kernel[0], height)
+    return columns * strips * shape.batch * shape.out_width
+
+
 def best_of_strip(
     shape: ConvShape, array: RowArray, e: int, height: int, width: int
 ) -> tuple[float, RowStationary] | None:
-    """Cycles and mapping (m not yet set) of the best p, q, r, t and n for a strip of e rows."""
-    span, new = window(shape, width)
+    """Cycles (of one group and one part of the kernel's columns) and mapping (m not yet set) of the
+    best p, q, r, t and n for strips of e rows; None if there is none."""
+    span, _ = window(shape, width)
     depth = min(array.ifmap_words // span, array.filter_words // width)
-    spads = min(array.psum_words, array.filter_words // width)
-    spatial = (array.rows // height) * max(1, array.cols // e)
     axes = (
-        _even(shape.group_filters, spads),
+        _even(shape.group_filters, min(array.psum_words, array.filter_words // width)),
         _even(shape.group_channels, depth),
         _even(shape.group_channels, array.rows // height),
-        _even(shape.group_filters, spatial),
+        _even(shape.group_filters, (array.rows // height) * max(1, array.cols // e)),
         _even(shape.batch, shape.batch),
     )
     if not all(axes):
         return None
-    p, q, r, t, n = np.meshgrid(*(np.array(a, float) for a in axes), indexing="ij", sparse=True)
-    bands = array.rows // (height * r)
-    sets = bands * (array.cols // e) if e <= array.cols else bands // ceil(e / array.cols)
-    sample = RowStationary(e, 1, 1, 1, 1, 1, 1, height, width)
-    held = np.minimum(p * t, shape.group_filters) * e * shape.out_width
-    held = n * (held + q * r * _channel_words(shape, e, sample))
-    legal = (t <= sets) & (p * q * width <= array.filter_words) & (held <= array.buffer_words)
-    if not legal.any():
+    values = [np.array(axis, float) for axis in axes]
+    first = RowStationary(e, 1, 1, 1, 1, 1, 1, height, width)
+    grid = np.meshgrid(*values, indexing="ij", sparse=True)
+    places = np.nonzero(_legal(shape, array, first, grid))  # few of many are
+    if not len(places[0]):
         return None
-    rows = strip_rows(shape, e, height)
-    step = rows * r * np.ceil(q * new / array.ifmap_bus_words)
-    fill = rows * r * np.ceil(q * (span - new) / array.ifmap_bus_words)
-    load = height * r * t * np.ceil(p * q * width / array.filter_bus_words)
-    sums = t * e * np.ceil(p / array.psum_bus_words) + height * r - 1
-    times = (load, step, fill, p * q * width, sums)
+    legal = [value[place] for value, place in zip(values, places, strict=True)]
+    cycles = _layer_cycles(shape, array, first, legal)
+    best = int(np.argmin(cycles))
+    p, q, r, t, n = (int(value[best]) for value in legal)
+    return float(cycles[best]), RowStationary(e, p, q, r, t, 1, n, height, width)
+
+
+def _legal(
+    shape: ConvShape, array: RowArray, first: RowStationary, grid: Sequence[Grid]
+) -> NDArray[np.bool_]:
+    """Which (p, q, r, t, n) of a grid fit array, filter spad and global buffer."""
+    p, q, r, t, n = grid
+    bands = array.rows // (first.kernel_rows * r)
+    folded = ceil_div(first.e, array.cols)
+    sets = bands * (array.cols // first.e) if folded == 1 else bands // folded
+    sums = np.minimum(p * t, shape.group_filters) * first.e * shape.out_width
+    held = n * (sums + q * r * _channel_words(shape, first.e, first))
+    fits: NDArray[np.bool_] = (
+        (t <= sets)
+        & (p * q * first.kernel_cols <= array.filter_words)
+        & (held <= array.buffer_words)
+    )
+    return fits
+
+
+def _layer_cycles(
+    shape: ConvShape, array: RowArray, first: RowStationary, many: Sequence[Grid]
+) -> Grid:
+    """``conv_cycles`` over arrays of p, q, r, t and n."""
+    p, q, r, t, n = many
+    height, width = first.kernel_rows, first.kernel_cols
+    span, new = window(shape, width)
+    rows = strip_rows(shape, first.e, height)
+    times = (
+        height * r * t * np.ceil(p * q * width / array.filter_bus_words),
+        rows * r * np.ceil(q * new / array.ifmap_bus_words),
+        rows * r * np.ceil(q * (span - new) / array.ifmap_bus_words),
+        p * q * width,
+        t * first.e * np.ceil(p / array.psum_bus_words) + height * r - 1,
+    )
+    cycles = np.floor(shape.batch / n) * _pass_cycles(*times, n, shape.out_width)
+    rest = shape.batch % n
+    if rest.any():
+        cycles = cycles + (rest > 0) * _pass_cycles(*times, rest, shape.out_width)
     runs = np.ceil(shape.group_channels / (q * r)) * np.ceil(shape.group_filters / (p * t))
-    whole, rest = np.floor(shape.batch / n), shape.batch % n
-    cycles = whole * _pass_cycles(*times, n, shape.out_width)
-    cycles = runs * (cycles + (rest > 0) * _pass_cycles(*times, rest, shape.out_width))
-    cycles = np.where(legal, cycles, np.inf)
-    at = np.unravel_index(int(np.argmin(cycles)), cycles.shape)
-    best = [axis[i] for axis, i in zip(axes, at, strict=True)]
-    strips = ceil_div(shape.out_height, e) * ceil_div(shape.kernel[0], height)
-    mapping = RowStationary(e, best[0], best[1], best[2], best[3], 1, best[4], height, width)
-    return float(cycles[at]) * strips, mapping
+    strips = ceil_div(shape.out_height, first.e) * ceil_div(shape.kernel[0], height)
+    total: Grid = runs * cycles * strips
+    return total
 
 
 def _pass_cycles(
@@ -166,8 +217,7 @@ def _with_largest_m(shape: ConvShape, array: RowArray, mapping: RowStationary) -
     room = (array.buffer_words - inputs) // pixels
     together = mapping.p * mapping.t
     m = room // together * together if room < shape.group_filters else shape.group_filters
-    values = {f.name: getattr(mapping, f.name) for f in fields(mapping)}
-    return RowStationary(**{**values, "m": max(m, min(together, shape.group_filters))})
+    return replace(mapping, m=max(m, min(together, shape.group_filters)))
 
 
 def _even(extent: int, limit: int) -> list[int]:

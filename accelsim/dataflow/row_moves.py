@@ -1,7 +1,7 @@
 """Words that a row-stationary convolution moves, level by level: DRAM, global buffer, spads, PEs.
 
 Counts follow from the passes and their buses alone; tests/accelsim/dataflow/row_model.py counts the
-same words as they go by. (Which of them cost what: Chen, Emer, Sze, ISCA 2016, table IV.)
+same words as they go by. (What each level costs: Chen, Emer, Sze, ISCA 2016.)
 """
 
 from __future__ import annotations

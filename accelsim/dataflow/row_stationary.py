@@ -4,7 +4,8 @@ A logical set of kernel rows x output rows PEs runs one 2-D convolution: filter 
 along a PE row, input rows along a diagonal, and partial sums travel up a column (Chen, Emer, Sze,
 ISCA 2016). A processing pass puts r x t such sets side by side (r take different channels and form
 one chain of sums, t different filters), each PE working on p filters and q channels; n images go
-through one after the other (Chen et al., JSSC 2017, tables I and III name the parameters).
+through one after the other (Chen et al., JSSC 2017; its table III lists these parameters for
+AlexNet).
 
 Timing follows from three buses (filters, inputs, sums), the MACs, and what a PE can hold: its
 filter words, the window of one output column, and the sums of one output column, which a latch
@@ -27,10 +28,11 @@ from accelsim.dataflow.counts import ceil_div
 
 @dataclass(frozen=True)
 class RowArray:
-    """A row-stationary array; the defaults are Eyeriss (JSSC 2017; the bus widths are recalled).
+    """A row-stationary array: spads in words per PE, buses in words per cycle.
 
-    Spads in words per PE, buses in words per cycle; ``buffer_words``: the part of the global
-    buffer that holds inputs and partial sums (100 KB of 16-bit words).
+    The defaults are Eyeriss with 16-bit words: array and spads from JSSC 2017, table IV; bus widths
+    (64, 16 and 64 bits) and the 100 of 108 KB of global buffer that hold inputs and sums are
+    recalled from its text, not re-read.
     """
 
     rows: int = 12
@@ -47,7 +49,7 @@ class RowArray:
 
 @dataclass(frozen=True)
 class RowStationary:
-    """How a convolution is laid over the array and cut into passes (JSSC 2017, table I)."""
+    """How a convolution is laid over the array and cut into passes; the names are Eyeriss's."""
 
     e: int
     """Output rows of a pass: the width of a PE set."""

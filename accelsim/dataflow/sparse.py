@@ -136,7 +136,7 @@ def sparse_gemm_cycles(
     if dataflow not in DATAFLOWS:
         known = suggest(str(dataflow), tuple(DATAFLOWS))
         raise AccelsimError(Mistake("M311", f"no sparse form of dataflow {dataflow!r}", known))
-    wrong_size = not isinstance(k, int) or k < 1  # gemm_cycles says it
+    wrong_size = not isinstance(k, int) or isinstance(k, bool) or k < 1  # gemm_cycles says it
     slots = k if wrong_size else compressed_k(k, sparsity)
     cycles = gemm.gemm_cycles(
         m, n, slots, rows, cols, dataflow, overlap,

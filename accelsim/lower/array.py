@@ -90,8 +90,8 @@ class _Loop:
         b = [self._stale_b] if self._b else []
         bias = [self._stale_bias] if self._bias else []
         nest = self._nest
-        self._on_m = a if tile_count(nest.pixels) > 1 else []
-        self._on_k = a + b if tile_count(nest.reductions) > 1 else []
+        self._on_m = a if nest.pixel_tiles > 1 else []
+        self._on_k = a + b if nest.reduction_tiles > 1 else []
         several = sum(count for count, _ in nest.groups) > 1
         for count, blocks in nest.groups:
             self._on_group = a + b + bias if several else []

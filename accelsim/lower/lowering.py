@@ -161,7 +161,7 @@ def _array_key(operands: ArrayOp, step: Step) -> Hashable:
     return (
         op.kind, op.gemm, op.window, op.vector_ops, candidate.tiling, operands.constant,
         operands.a is operands.b, None if operands.bias is None else operands.bias.dtype,
-        *((tensor.dtype, tensor.bytes, tensor.name in candidate.streamed) for tensor in tensors),
+        *((tensor.dtype, tensor.shape, tensor.name in candidate.streamed) for tensor in tensors),
     )  # fmt: skip
 
 
@@ -171,6 +171,6 @@ def _vector_key(resolved: VectorOp, step: Step) -> Hashable:
     tensors = (*resolved.operands, *resolved.whole, resolved.output)
     return (
         op.kind, op.window, op.vector_ops, op.picks, candidate.tiling, resolved.inputs,
-        len(resolved.operands), resolved.output.elements,
-        *((tensor.dtype, tensor.bytes, tensor.name in candidate.streamed) for tensor in tensors),
+        len(resolved.operands),
+        *((tensor.dtype, tensor.shape, tensor.name in candidate.streamed) for tensor in tensors),
     )  # fmt: skip

@@ -33,15 +33,16 @@ class Nest:
     """(output pixels, input pixels)."""
     reductions: Runs[Extent]
     """(reductions, channels touched)."""
+    pixel_tiles: int
+    reduction_tiles: int
 
 
 def array_nest(operands: ArrayOp, tiling: Tiling) -> Nest:
     """The loop nest that a tiling means."""
-    return Nest(
-        block_runs(operands.gemm, tiling.n),
-        pixel_runs(operands.op.window, operands.gemm.m, tiling.m),
-        reduction_runs(operands, tiling.k),
-    )
+    pixels = pixel_runs(operands.op.window, operands.gemm.m, tiling.m)
+    reductions = reduction_runs(operands, tiling.k)
+    counts = tile_count(pixels), tile_count(reductions)
+    return Nest(block_runs(operands.gemm, tiling.n), pixels, reductions, *counts)
 
 
 def array_slots(operands: ArrayOp, nest: Nest, step: Step, alignment: int, depth: int) -> Layout:
@@ -64,7 +65,7 @@ def array_slots(operands: ArrayOp, nest: Nest, step: Step, alignment: int, depth
         ),
         count_fills(
             sum(number for _, number in blocks), sum(many for many, _ in blocks),
-            tile_count(nest.pixels), tile_count(nest.reductions), step.candidate.tiling.order,
+            nest.pixel_tiles, nest.reduction_tiles, step.candidate.tiling.order,
         ),
         alignment,
         stream_a=operands.a.name in streamed,

@@ -69,6 +69,9 @@ def vector_shapes(
 ) -> VectorShapes:
     """Tiles and buffers of an operator. The latter must be what the plan reckoned with."""
     candidate, pad, op = step.candidate, accelerator.scratchpad, resolved.op
+    tiles = vector_runs(op, resolved.operands, resolved.output, candidate.tiling)
+    if candidate.buffer_bytes == 0:
+        return VectorShapes(tiles, ((),) * len(resolved.operands), (), ())
     layout = vector_workspace(
         op, workload, candidate.tiling, candidate.streamed, pad.alignment_bytes, pad.buffering
     )
@@ -76,7 +79,7 @@ def vector_shapes(
     roles = [f"in:{name}" for name in op.inputs]
     roles += [f"const:{tensor.name}" for tensor in resolved.operands[resolved.inputs :]]
     return VectorShapes(
-        vector_runs(op, resolved.operands, resolved.output, candidate.tiling),
+        tiles,
         tuple(offsets(layout, role) for role in roles),
         tuple(offsets(layout, f"const:{tensor.name}") for tensor in resolved.whole),
         offsets(layout, "out"),

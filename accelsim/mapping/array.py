@@ -329,21 +329,29 @@ def nests(
     accelerator: Accelerator,
     timing: Timing,
     pixel_sizes: tuple[int, ...],
+    channels: tuple[int, ...] | None = None,
+    reductions: tuple[int, ...] | None = None,
+    orders: tuple[str, ...] | None = None,
 ) -> Iterator[Nest]:
-    """All loop nests whose accumulator tile fits half of the accumulator SRAM."""
+    """All loop nests whose accumulator tile fits half of the accumulator SRAM.
+
+    ``channels``, ``reductions``, ``orders``: sizes of n and k and loop orders to try in place of
+    all sensible ones.
+    """
     array = accelerator.array
     budget = accumulator_tile_elements(accelerator)
     pixels = [pixel_tiles(operands, size) for size in pixel_sizes]
-    reductions = [reduction_tiles(operands, size) for size in reduction_sizes(operands, array.rows)]
-    for size in channel_sizes(operands, array.cols):
+    depths = reductions or reduction_sizes(operands, array.rows)
+    cuts = [reduction_tiles(operands, size) for size in depths]
+    for size in channels or channel_sizes(operands, array.cols):
         blocks = block_tiles(operands, size)
         for m in pixels:
             if m.counts[0][0] * blocks.widest.channels > budget:
                 continue
             # With one channel block or one pixel tile both orders are the same loop nest.
             same = m.tiles == 1 or blocks.blocks == blocks.runs
-            for k in reductions:
-                for order in ("nmk",) if same else ("nmk", "mnk"):
+            for k in cuts:
+                for order in orders or (("nmk",) if same else ("nmk", "mnk")):
                     yield loop_nest(operands, m, blocks, k, order, timing)
 
 

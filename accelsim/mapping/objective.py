@@ -15,22 +15,27 @@ from accelsim.mapping.timing import Ints, Timing
 from accelsim.plan import Candidate
 from accelsim.workload.graph import Op
 
-OBJECTIVES = ("latency", "energy", "traffic")
+OBJECTIVES = ("latency", "energy", "traffic", "edp")
 
 
 class Objective:
     """Costs on one accelerator: ``latency`` in cycles, ``traffic`` in DRAM bytes, ``energy`` in
     picojoule (DRAM, scratchpad, accumulators, array, vector unit, and leakage over the estimated
-    cycles). Raises AccelsimError for an unknown name and, for ``energy``, what
-    :func:`accelsim.cost.energy.unit_energies` raises."""
+    cycles), ``edp`` in picojoule plus ``picojoule_per_cycle`` times cycles: the tangent of energy x
+    delay at some plan (the product itself is no sum over operators, see
+    ``stages.memory.plan_edp``). Raises AccelsimError for an unknown name and, where energies count,
+    what :func:`accelsim.cost.energy.unit_energies` raises."""
 
-    def __init__(self, accelerator: Accelerator, name: str) -> None:
+    def __init__(
+        self, accelerator: Accelerator, name: str, picojoule_per_cycle: float = 0.0
+    ) -> None:
         if name not in OBJECTIVES:
             hint = suggest(name, OBJECTIVES)
             raise AccelsimError(Mistake("M301", f"unknown objective {name!r}", hint))
         self.name = name
         self._timing = Timing(accelerator)
-        self._units = unit_energies(accelerator) if name == "energy" else None
+        self._units = unit_energies(accelerator) if name in ("energy", "edp") else None
+        self._cycle = picojoule_per_cycle
 
     def column_cost(self, candidate: Candidate) -> int:
         """Cost of one run of an operator in this way."""
@@ -45,7 +50,7 @@ class Objective:
             + units.accumulator_byte * candidate.accumulator_bytes
             + units.mac * candidate.macs
             + units.vector_op * candidate.vector_ops
-            + units.static_cycle * candidate.cycles
+            + (units.static_cycle + self._cycle) * candidate.cycles
         )
 
     def column_costs(
@@ -64,7 +69,7 @@ class Objective:
             + units.accumulator_byte * accumulators
             + units.mac * op.macs
             + units.vector_op * op.vector_ops
-            + units.static_cycle * cycles
+            + (units.static_cycle + self._cycle) * cycles
         ).astype(np.int64)
         return costs
 
@@ -77,7 +82,9 @@ class Objective:
             return size
         pad = self._timing.in_ports(size)
         return round(
-            units.dram_byte * size + units.scratchpad_byte * pad + units.static_cycle * cycles
+            units.dram_byte * size
+            + units.scratchpad_byte * pad
+            + (units.static_cycle + self._cycle) * cycles
         )
 
     def transfer_cycles(self, size: int) -> int:

@@ -26,8 +26,9 @@ def quick_plan(workload: Workload, accelerator: Accelerator, rule: str = "layer"
     """Every operator in file order with the tiling of ``rule`` (``accelsim.mapping.rules``).
 
     An activation stays in the scratchpad from the step that makes it to its last reader if it fits
-    beside the tile buffers of all steps in between; graph inputs and outputs, and what does not
-    fit, stream tile by tile. Raises AccelsimError (M302) for an unknown rule, InfeasibleError when
+    beside the tile buffers of all steps in between. A graph input that streaming would fetch twice
+    or more is loaded whole if it fits; other inputs, graph outputs, and what does not fit, stream
+    tile by tile. Raises AccelsimError (M302) for an unknown rule, InfeasibleError when
     the tile buffers of an operator alone exceed the scratchpad.
     """
     ruler = _Ruler(workload, accelerator, rule)
@@ -36,7 +37,12 @@ def quick_plan(workload: Workload, accelerator: Accelerator, rule: str = "layer"
     for candidate, op in zip(streaming, workload.ops, strict=True):
         if candidate.buffer_bytes > capacity:
             raise InfeasibleError(_too_large(rule, op, candidate, capacity))
-    kept = _keep(workload, accelerator, [c.buffer_bytes for c in streaming])
+    refetched = {
+        name
+        for op, candidate in zip(workload.ops, streaming, strict=True)
+        for name in _refetched(op, workload, candidate)
+    }
+    kept = _keep(workload, accelerator, [c.buffer_bytes for c in streaming], refetched)
     steps = []
     for index, (op, candidate) in enumerate(zip(workload.ops, streaming, strict=True)):
         names = (*op.inputs, op.output)
@@ -44,7 +50,12 @@ def quick_plan(workload: Workload, accelerator: Accelerator, rule: str = "layer"
         if len(moved) < len(names):
             candidate = ruler.candidate(op, moved)
         alive = {name: k.address for name, k in kept.items() if k.first <= index <= k.last}
-        steps.append(Step(op.name, candidate, addresses=alive, buffer_address=0))
+        loads = tuple(
+            name
+            for name in op.inputs
+            if name in refetched and name in kept and kept[name].first == index
+        )
+        steps.append(Step(op.name, candidate, loads, addresses=alive, buffer_address=0))
     return _plan(workload, accelerator, tuple(steps), kept)
 
 
@@ -83,7 +94,20 @@ class Kept:
     size: int
 
 
-def _keep(workload: Workload, accelerator: Accelerator, buffers: list[int]) -> dict[str, Kept]:
+def _refetched(op: Op, workload: Workload, candidate: Candidate) -> tuple[str, ...]:
+    """Graph inputs among the inputs of ``op`` if the streaming candidate reads its activations at
+    least twice over."""
+    tensors = workload.tensors
+    constants = sum(tensors[name].bytes for name in (op.weight, op.bias) if name is not None)
+    once = sum(tensors[name].bytes for name in op.inputs)
+    if candidate.dram_read_bytes - constants < 2 * once:
+        return ()
+    return tuple(name for name in op.inputs if name in workload.inputs)
+
+
+def _keep(
+    workload: Workload, accelerator: Accelerator, buffers: list[int], loaded: set[str]
+) -> dict[str, Kept]:
     """Which activations stay, first come first served, above the tile buffers of their steps.
 
     Tile buffers begin at address 0. A tensor whose resident form needs fewer buffers than the
@@ -93,16 +117,22 @@ def _keep(workload: Workload, accelerator: Accelerator, buffers: list[int]) -> d
     turn = {op.name: index for index, op in enumerate(workload.ops)}
     kept: dict[str, Kept] = {}
     for first, op in enumerate(workload.ops):
-        readers = workload.consumers.get(op.output, ())
-        if op.output in workload.outputs or not readers:
-            continue
-        last = max(turn[reader.name] for reader in readers)
-        size = align(workload.tensors[op.output].bytes, alignment)
-        taken = [(0, max(buffers[first : last + 1]))]
-        taken += [(k.address, k.size) for k in kept.values() if k.first <= last and first <= k.last]
-        address = _first_fit(taken, size, capacity)
-        if address is not None:
-            kept[op.output] = Kept(first, last, address, size)
+        wanted = [name for name in op.inputs if name in loaded and name not in kept]
+        if op.output not in workload.outputs:
+            wanted.append(op.output)
+        for name in wanted:
+            readers = workload.consumers.get(name, ())
+            if not readers:
+                continue
+            last = max(turn[reader.name] for reader in readers)
+            size = align(workload.tensors[name].bytes, alignment)
+            taken = [(0, max(buffers[first : last + 1]))]
+            taken += [
+                (k.address, k.size) for k in kept.values() if k.first <= last and first <= k.last
+            ]
+            address = _first_fit(taken, size, capacity)
+            if address is not None:
+                kept[name] = Kept(first, last, address, size)
     return kept
 
 
@@ -123,6 +153,7 @@ def _plan(
     kept: Mapping[str, Kept],
 ) -> MemoryPlan:
     traffic = sum(s.candidate.dram_read_bytes + s.candidate.dram_write_bytes for s in steps)
+    traffic += sum(workload.tensors[name].bytes for step in steps for name in step.loads)
     live = [
         step.candidate.buffer_bytes
         + sum(k.size for k in kept.values() if k.first <= index <= k.last)

@@ -1,8 +1,8 @@
 """Mappings that are given instead of searched: a rule for every operator, or a tiling by name.
 
 A rule is a function from an operator and a machine to a tiling; a new rule is one function and one
-entry of :data:`RULES`. What a user fixes is obeyed to the letter or refused with the reason
-(:func:`given_candidate`); nothing is rounded to something that fits.
+entry of :data:`RULES`. What a user fixes is checked by :func:`objections` and never rounded to
+something that fits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from types import MappingProxyType
 
 from accelsim.arch.parts import Accelerator
 from accelsim.dataflow.counts import ceil_div
-from accelsim.errors import AccelsimError, Mistake
 from accelsim.mapping.array import (
     accumulator_tile_elements,
     block_tiles,
@@ -130,36 +129,10 @@ def array_candidate(
     return realise(nest, operands, streamed, variant, accelerator, timing, hidden=hidden)
 
 
-def given_candidate(
-    op: Op,
-    workload: Workload,
-    tiling: Tiling,
-    streamed: frozenset[str],
-    accelerator: Accelerator,
-    timing: Timing,
-    *,
-    hidden: int | None = None,
-) -> Candidate:
-    """The candidate of a tiling that a user fixed.
-
-    Raises AccelsimError (M320) with everything that keeps the tiling from being executed as
-    written: sizes beyond the operator, pixel tiles that are neither whole output rows nor a part of
-    one, sums that do not fit half of the accumulators, streamed tensors it does not have.
-    """
-    wrong = list(_objections(op, workload, tiling, streamed, accelerator))
-    if wrong:
-        text = f"operator '{op.name}': mapping m{tiling.m} n{tiling.n} k{tiling.k} {tiling.order}"
-        raise AccelsimError([Mistake("M320", f"{text}: {why}", hint) for why, hint in wrong])
-    if op.gemm is None:
-        return vector_candidate(op, workload, tiling, streamed, "fixed", accelerator, timing)
-    operands = array_op(op, workload)
-    return array_candidate(operands, tiling, streamed, "fixed", accelerator, timing, hidden=hidden)
-
-
-def _objections(
+def objections(
     op: Op, workload: Workload, tiling: Tiling, streamed: frozenset[str], accelerator: Accelerator
 ) -> list[tuple[str, str]]:
-    """(reason, remedy) of everything that is wrong with a fixed mapping."""
+    """(reason, remedy) of everything that keeps a mapping from being executed as written."""
     known = (*op.inputs, op.output)
     found = [
         (f"it streams '{name}', which the operator does not touch", "one of: " + ", ".join(known))

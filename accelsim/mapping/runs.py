@@ -27,7 +27,7 @@ Extent = tuple[int, int]
 """What a tile covers and what it needs, see the functions that make it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Run(Generic[T]):
     """``count`` >= 1 equal things in a row: tiles ``leaf``, or sequences ``inner`` of runs."""
 
@@ -60,7 +60,10 @@ def leaves(runs: Runs[T], times: int = 1) -> Iterator[tuple[T, int]]:
 
 def tile_count(runs: Runs[T]) -> int:
     """Number of tiles."""
-    return sum(many for _, many in leaves(runs))
+    total = 0
+    for run in runs:
+        total += run.count * (1 if run.leaf is not None else tile_count(run.inner))
+    return total
 
 
 def run_lengths(tiles: Iterable[T]) -> Runs[T]:
@@ -95,6 +98,10 @@ def reduction_runs(operands: ArrayOp, size: int) -> Runs[Extent]:
     """
     window, k = operands.op.window, operands.gemm.k
     taps = 1 if window is None else window.kernel_height * window.kernel_width
+
+    if k <= size or size % taps == 0:
+        sizes = even_split(k, size)
+        return tuple(Run(many, (part, ceil_div(part, taps))) for many, part in sizes)
 
     def tiles(count: int) -> Runs[Extent]:
         return run_lengths((size, operands.a_channels((j * size, size))) for j in range(count))

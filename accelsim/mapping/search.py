@@ -84,7 +84,7 @@ class Search:
 
     def _key(self, op: Op) -> object:
         """All that the candidates of an operator depend on, apart from names."""
-        before = _cycles_before(op, self._workload, self._timing) if op.gemm is not None else 0
+        before = array_pool_cycles(op, self._workload, self._timing) if op.gemm is not None else 0
         return self._workload.alike[op.name], before
 
 
@@ -171,8 +171,9 @@ def lower_bounds(workload: Workload, accelerator: Accelerator) -> dict[str, int]
     }
 
 
-def _variants(op: Op) -> tuple[tuple[str, frozenset[str]], ...]:
-    """(name, streamed tensors): inputs all resident, all streamed, or one of two; times output."""
+def variants(op: Op) -> tuple[tuple[str, frozenset[str]], ...]:
+    """Residency variants of an operator as (name, streamed tensors): the inputs all resident, all
+    streamed or one of two, each with the output resident or streamed."""
     inputs: list[tuple[str, tuple[str, ...]]] = [("", ())]
     if len(op.inputs) == 2:
         inputs += [("in0", op.inputs[:1]), ("in1", op.inputs[1:])]
@@ -198,10 +199,10 @@ def _array_candidates(
     if not found or not fits_int64(found, accelerator):
         return ()
     table = columns(found, operands)
-    before = _cycles_before(op, workload, timing)
+    before = array_pool_cycles(op, workload, timing)
     alignment = accelerator.scratchpad.alignment_bytes
     kept: list[Candidate] = []
-    for name, streamed in _variants(op):
+    for name, streamed in variants(op):
         resident = [t for t in (*op.inputs, op.output) if t not in streamed]
         demand = sum(align(workload.tensors[t].bytes, alignment) for t in resident)
         kept += choose(
@@ -221,23 +222,23 @@ def _pool(op: Op, workload: Workload, accelerator: Accelerator, *, wide: bool) -
     if op.gemm is None:
         return [
             list(vector_candidates(op, workload, streamed, name, accelerator, timing, wide=wide))
-            for name, streamed in _variants(op)
+            for name, streamed in variants(op)
         ]
     operands = array_op(op, workload)
     sizes = row_sizes(operands) if wide else part_row_sizes(operands)
     found = list(nests(operands, accelerator, timing, sizes))
-    before = _cycles_before(op, workload, timing)
+    before = array_pool_cycles(op, workload, timing)
     return [
         [
             realise(nest, operands, streamed, name, accelerator, timing, hidden=hidden)
             for nest in found
             for hidden in ((before, None) if operands.constant else (None,))
         ]
-        for name, streamed in _variants(op)
+        for name, streamed in variants(op)
     ]
 
 
-def _cycles_before(op: Op, workload: Workload, timing: Timing) -> int:
+def array_pool_cycles(op: Op, workload: Workload, timing: Timing) -> int:
     """Cycles of the operator before ``op`` in the file that a prefetch can hide behind: its least
     compute time less the transfer of its own constants (0 for the first operator). A guess where
     the order is free: the schedule may put another operator there."""
@@ -262,11 +263,16 @@ def _choose(
     kept: list[Candidate] = []
     for variant in pool:
         fitting = [c for c in variant if _demand(op, workload, c, alignment) <= capacity]
-        early = [c for c in fitting if c.prefetch_bytes > 0]
-        plain = [c for c in fitting if c.prefetch_bytes == 0]
-        kept += _thin(early, LEVELS, goal)
-        kept += _thin(plain, LEVELS[-1:] if early else LEVELS, goal)
+        kept += thin(fitting, goal)
     return tuple(kept)
+
+
+def thin(variant: Sequence[Candidate], goal: Objective) -> list[Candidate]:
+    """What is kept of one residency variant, with and without prefetch: see :data:`LEVELS`."""
+    early = [c for c in variant if c.prefetch_bytes > 0]
+    plain = [c for c in variant if c.prefetch_bytes == 0]
+    kept = _thin(early, LEVELS, goal)
+    return kept + _thin(plain, LEVELS[-1:] if early else LEVELS, goal)
 
 
 def _thin(pool: Sequence[Candidate], levels: Sequence[Level], goal: Objective) -> list[Candidate]:

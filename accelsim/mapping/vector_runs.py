@@ -49,6 +49,8 @@ def vector_runs(
         return ()
     shape = partial(_shape, op, operands, output)
     whole = shape(VectorTile(0, total))
+    if tiling.m >= total:
+        return (Run(1, whole),)
 
     def tiles(count: int) -> Runs[VectorShape]:
         return run_lengths(shape(VectorTile(j * tiling.m, tiling.m)) for j in range(count))

@@ -8,17 +8,16 @@ what would only repeat. The cost is that of the distinct parts of a program, not
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from accelsim.program import Program, distinct
+from accelsim.program import Program
 from accelsim.sim.devices import PortDevice
 from accelsim.sim.folded import Event, FoldedTrace, Item, Recurrence
 from accelsim.sim.steady_code import compile_code
 from accelsim.sim.steady_fold import Skeletons
 from accelsim.sim.steady_jump import FastForward
 from accelsim.sim.steady_machine import Machine, RawItem
+from accelsim.sim.steady_summary import Summary, summarise
 
 STATE_CAP = 4096
 """States remembered at a time, about a kilobyte each."""
@@ -38,8 +37,15 @@ def run_program(
     A malformed program is a bug of whoever built it: AssertionError.
     """
     machine = _run(program, fold, device, state_cap)
-    cycles = _end(machine.items)
-    return FoldedTrace(program, _items(machine.items), cycles, machine.steps)
+    return FoldedTrace(program, _items(machine.items), machine.last_end(), machine.steps)
+
+
+def makespan(
+    program: Program, *, device: PortDevice | None = None, state_cap: int = STATE_CAP
+) -> Summary:
+    """Totals of :func:`run_program`, without making its trace: about half of its time."""
+    machine = _run(program, True, device, state_cap)
+    return summarise(program, machine.code, machine.items, machine.steps)
 
 
 def _run(program: Program, fold: bool, device: PortDevice | None, state_cap: int) -> Machine:
@@ -64,19 +70,10 @@ def _run(program: Program, fold: bool, device: PortDevice | None, state_cap: int
 
 def _items(raw: Sequence[RawItem]) -> tuple[Item, ...]:
     return tuple(
-        Event(*item)
-        if len(item) == 5
-        else Recurrence(item[0], item[1], item[2], _items(item[3]))
-        for item in raw
-    )
-
-
-def _end(raw: Sequence[RawItem]) -> int:
-    """Latest end of the items, in cycles."""
-    return max(
-        (
-            item[4] if len(item) == 5 else _end(item[3]) + (item[0] - 1) * item[1]
+        [
+            Event(*item[:5])
+            if len(item) == 6
+            else Recurrence(item[0], item[1], item[2], _items(item[3]))
             for item in raw
-        ),
-        default=0,
+        ]
     )

@@ -78,6 +78,8 @@ class FastForward:
         record = Record(state, len(machine.items), len(self._records), [])
         for key in self._keys(state, loop.depth, before):
             past = self._table.get(key)
+            if past is not None and past.state.done == state.done:
+                return False  # looked at for another loop in this very round
             if past is not None and self._jump(past, state, loop.depth):
                 loop.misses = 0
                 loop.looked = machine.now
@@ -274,10 +276,10 @@ def moved_items(
     late = periods * cycles
     found: list[RawItem] = []
     for item in items:
-        if len(item) == 5:
-            queue, index, ready, start, end = item
+        if len(item) == 6:
+            queue, index, ready, start, end, pc = item
             index += periods * advance[queue]
-            found.append((queue, index, ready + late, start + late, end + late))
+            found.append((queue, index, ready + late, start + late, end + late, pc))
         else:
             count, step, inner, body = item
             found.append((count, step, inner, tuple(moved_items(body, advance, periods, cycles))))

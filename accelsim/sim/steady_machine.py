@@ -20,10 +20,10 @@ WAITING, RUNNING = -1, -2
 OFF = -1
 """End of what is not running."""
 
-RawEvent = tuple[int, int, int, int, int]
-"""(queue, index, ready, start, end)"""
+RawEvent = tuple[int, int, int, int, int, int]
+"""(queue, index, ready, start, end, pc)"""
 
-RawRecurrence = tuple[int, int, tuple[int, ...], "list[RawItem]"]
+RawRecurrence = tuple[int, int, tuple[int, ...], "tuple[RawItem, ...]"]
 """(count, cycles, advance, items)"""
 
 RawItem = RawEvent | RawRecurrence
@@ -96,6 +96,10 @@ class Machine:
         while ends and ends[0][0] == now:
             self._finish(heappop(ends)[1])
         self._settle()
+
+    def last_end(self) -> int:
+        """Makespan of a finished run: ends come in order, so it is the time of the last round."""
+        return self.now
 
     def state(self) -> State:
         """The state, between two rounds."""
@@ -212,7 +216,7 @@ class Machine:
             end = self.end[queue] = now + cycles
             self.stage[queue] = RUNNING
             heappush(self.ends, (end, queue))
-            self.items.append((queue, self.done[queue], self.ready[queue], now, end))
+            self.items.append((queue, self.done[queue], self.ready[queue], now, end, at))
         self.steps += len(begin)
         begin.clear()
 

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import faults
 from accelsim.config.types import DataConfig, FaultsConfig
 from accelsim.errors import AccelsimError, Location, Mistake
 from accelsim.sim.exposure import Exposure
+from accelsim.workload.reader import network_kind
 
 MAX_BOUNDS_BYTES = 1 << 20
+
+_FORMATS = {
+    "tflite": "a TensorFlow Lite file",
+    "csv": "a table of layers",
+    "yaml": "a list of layers or dimensions",
+}
 
 
 def upset_targets(exposures: Sequence[Exposure]) -> tuple[faults.Target, ...]:
@@ -87,8 +95,14 @@ def check_data(data: DataConfig) -> None:
 
 def check_campaign(model: str, data: DataConfig, config: FaultsConfig) -> None:
     """Find what :func:`run_campaign` would refuse before anything is simulated: data, their fit to
-    the network, clip bounds, numbers of the plan. Raises :class:`AccelsimError` as it does.
+    the network, clip bounds, numbers of the plan. Raises :class:`AccelsimError` as it does, and
+    F502 for a network that is no ONNX file: other formats are simulated, but nothing executes them.
     """
+    kind = network_kind(Path(model))
+    if kind != "onnx":
+        message = f"faults are injected into ONNX networks only, this one is {_FORMATS[kind]}"
+        hint = "leave 'faults' out to simulate it, or export the network to ONNX"
+        raise AccelsimError(Mistake("F502", message, hint, Location(model)))
     faults.check_campaign(model, _read(data), _plan(config, ()))
 
 

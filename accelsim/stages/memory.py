@@ -10,16 +10,39 @@ from dataclasses import dataclass, replace
 
 import ilp
 from accelsim.arch.parts import Accelerator
-from accelsim.config.types import ScheduleConfig
+from accelsim.config.types import RunConfig, ScheduleConfig
 from accelsim.errors import Infeasibility, InfeasibleError, Location
 from accelsim.lower import plan_traffic
 from accelsim.mapping import Objective, Search, require_legal
+from accelsim.mapping.fixed import FixedMapping, fixed_candidates, fixed_for, require_matches
 from accelsim.mapping.objective import traffic
+from accelsim.mapping.quick_plan import quick_plan
 from accelsim.plan import Candidate, MemoryPlan, Step
 from accelsim.workload.graph import Workload
 
 Columns = dict[str, dict[str, Candidate]]
 """Operator -> candidate name -> candidate."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What of the mapping is not searched."""
+
+    rule: str | None = None
+    """A rule of :mod:`accelsim.mapping.rules` for every operator; no solver runs."""
+    fixed: tuple[FixedMapping, ...] = ()
+
+
+def given_mapping(config: RunConfig) -> Given:
+    """What a run's config says about its mapping."""
+    fixed = tuple(
+        FixedMapping(
+            entry.pattern, entry.m, entry.n, entry.k, entry.order, entry.stream,
+            config.locations.get(f"mapping.layers.{entry.pattern}"),
+        )
+        for entry in config.mapping.layers
+    )  # fmt: skip
+    return Given(config.mapping.rule, fixed)
 
 
 def plan_memory(
@@ -28,17 +51,110 @@ def plan_memory(
     *,
     objective: str,
     schedule: ScheduleConfig,
+    given: Given = Given(),
     location: Location | None = None,
 ) -> MemoryPlan:
     """The cheapest plan in terms of ``objective`` (``latency``: cycles; ``traffic``: DRAM bytes;
-    ``energy``: picojoule, see :class:`Objective`); of equally cheap ones, one of fewer cycles
-    (``latency``: less traffic).
+    ``energy``: picojoule, see :class:`Objective`; ``edp``: picojoule x cycles, see
+    :func:`plan_edp`); of equally cheap ones, one of fewer cycles (``latency``: less traffic).
 
     Raises :class:`InfeasibleError` when the smallest legal tile of an operator does not fit, or no
-    plan fits, or the solver stopped without one. ``location`` is where the size was configured.
+    plan fits, or the solver stopped without one, and AccelsimError for a fixed mapping that cannot
+    be obeyed. ``location`` is where the scratchpad's size was configured.
     """
+    require_matches(given.fixed, workload)
+    if given.rule is not None:
+        return quick_plan(workload, accelerator, given.rule)
+    if objective == "edp":
+        return plan_edp(workload, accelerator, schedule, given, location)
+    columns = candidate_columns(workload, accelerator, objective, given, location)
     goal = Objective(accelerator, objective)
-    columns = candidate_columns(workload, accelerator, objective, location)
+    return _solve(workload, accelerator, columns, goal, schedule, location)
+
+
+MOST_TANGENTS = 15
+"""Plans tried by :func:`plan_edp`; with fewer corners than that, its answer is proved."""
+
+
+def plan_edp(
+    workload: Workload,
+    accelerator: Accelerator,
+    schedule: ScheduleConfig,
+    given: Given,
+    location: Location | None,
+) -> MemoryPlan:
+    """The plan with the least product of estimated energy and cycles.
+
+    The product is no sum over operators, but it is quasi-concave: over all plans of the given
+    columns its minimum lies at a corner of the convex hull of their (energy, cycles). Corners are
+    optima of energy + slope x cycles, and a dichotomic search between the plan of least energy and
+    that of fewest cycles finds them all (Aneja and Nair, Management Science 25, 1979). Proved when
+    every solve was proved and no corner was left out.
+    """
+    columns = _merged(
+        candidate_columns(workload, accelerator, "latency", given, location),
+        candidate_columns(workload, accelerator, "energy", given, location),
+    )
+    energy = Objective(accelerator, "energy")
+    cycles = Objective(accelerator, "latency")
+
+    def solve(goal: Objective) -> _Corner:
+        plan = _solve(workload, accelerator, columns, goal, schedule, location)
+        spent = plan_cost(workload, plan.steps, energy)
+        return _Corner(plan, spent, plan_cost(workload, plan.steps, cycles))
+
+    first, last = solve(energy), solve(cycles)
+    found, pending, tried = [first, last], [(first, last)], 2
+    while pending and tried < MOST_TANGENTS:
+        cheap, fast = pending.pop()
+        if fast.cycles >= cheap.cycles or cheap.energy >= fast.energy:
+            continue
+        slope = (fast.energy - cheap.energy) / (cheap.cycles - fast.cycles)
+        corner = solve(Objective(accelerator, "edp", slope))
+        tried += 1
+        # Picojoules are rounded per operator, so a corner has to be below the line by more.
+        gained = cheap.tangent(slope) - corner.tangent(slope)
+        if gained > len(workload.ops) and corner.point not in (cheap.point, fast.point):
+            found.append(corner)
+            pending += [(cheap, corner), (corner, fast)]
+    best = min(found, key=lambda corner: (corner.energy * corner.cycles, corner.cycles))
+    proved = not pending and all(corner.plan.proved for corner in found)
+    product = best.energy * best.cycles
+    return replace(
+        best.plan, objective="edp", cost=product, cost_lower_bound=product if proved else 0,
+        proved=proved, status="optimal" if proved else "feasible",
+        notes=(*best.plan.notes, f"energy x delay: {tried} plans compared"),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Corner:
+    plan: MemoryPlan
+    energy: int
+    """Picojoule, as the columns estimate it; likewise cycles."""
+    cycles: int
+
+    @property
+    def point(self) -> tuple[int, int]:
+        return self.energy, self.cycles
+
+    def tangent(self, slope: float) -> float:
+        return self.energy + slope * self.cycles
+
+
+def _merged(first: Columns, second: Columns) -> Columns:
+    return {op: {**modes, **second[op]} for op, modes in first.items()}
+
+
+def _solve(
+    workload: Workload,
+    accelerator: Accelerator,
+    columns: Columns,
+    goal: Objective,
+    schedule: ScheduleConfig,
+    location: Location | None,
+) -> MemoryPlan:
+    """The cheapest plan of the given columns."""
     ranking = rank(workload, columns, goal, schedule.solver)
     problem = build_problem(workload, accelerator, columns, goal, ranking, schedule.order)
     solved = ilp.schedule(problem, solver=schedule.solver, effort=schedule.effort)
@@ -57,7 +173,7 @@ def plan_memory(
         spill_bytes=spill_bytes(workload, steps),
         cost=cost,
         cost_lower_bound=bound,
-        objective=objective,
+        objective=goal.name,
         proved=cost == bound,
         status="optimal" if cost == bound else "feasible",
         solver=solved.solver,
@@ -78,14 +194,22 @@ def stopped(solved: ilp.Schedule, accelerator: Accelerator) -> Infeasibility:
 
 
 def candidate_columns(
-    workload: Workload, accelerator: Accelerator, objective: str, location: Location | None
+    workload: Workload,
+    accelerator: Accelerator,
+    objective: str,
+    given: Given,
+    location: Location | None,
 ) -> Columns:
     """All legal tilings of every operator; the first operator without one is infeasible."""
     capacity = accelerator.scratchpad.bytes
     columns: Columns = {}
     search = Search(workload, accelerator, objective)
     for op in workload.ops:
-        found = search.candidates(op)
+        fixed = fixed_for(op, given.fixed)
+        if fixed is None:
+            found = search.candidates(op)
+        else:
+            found = fixed_candidates(op, fixed, workload, accelerator, objective)
         try:
             require_legal(op, found, workload, accelerator)
         except InfeasibleError as error:

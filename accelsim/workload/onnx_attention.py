@@ -99,6 +99,9 @@ def attention(node: Node, scope: Scope) -> Drafts:
             raise InvalidError(f"{heads} and {key_heads} heads of {q[2]}, {k[2]}, {v[2]} columns")
     else:
         heads, key_heads, width, value_width = q[1], k[1], q[3], v[3]
+        if k[3] != width or v[1] != key_heads:
+            raise InvalidError(f"Q {list(q)}, K {list(k)}, V {list(v)}")
+    _require_equal(q, k, v)
     drafts: list[Draft] = []
     past, rows = 0, (q[-2], k[-2])
     if node.input(4):
@@ -126,8 +129,9 @@ def multi_head(node: Node, scope: Scope) -> Drafts:
     query, key, value = (_computed(node.input(i), scope) for i in range(3))
     q, k, v = (scope.shape(name) for name in (query, key, value))
     heads = int(node.attributes["num_heads"])
-    if q[-1] % heads:
-        raise InvalidError(f"{q[-1]} columns for {heads} heads")
+    if q[-1] % heads or k[-1] * (heads if len(k) == 4 else 1) != q[-1]:
+        raise InvalidError(f"{q[-1]} and {k[-1]} columns for {heads} heads")
+    _require_equal(q, k, v)
     columns = v[-1] * (heads if len(v) == 4 else 1)
     sizes = Heads(q[0], heads, heads, q[1], k[-2], q[2] // heads, columns // heads)
     return core(query, key, value, sizes, node.input(5), scope)
@@ -162,6 +166,12 @@ def packed(node: Node, scope: Scope) -> Drafts:
     sizes = Heads(batch, heads, heads, rows, rows, hidden // heads, hidden // heads)
     query, key, value = outputs
     return (*drafts, *core(query, key, value, sizes, node.input(5), scope))
+
+
+def _require_equal(q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> None:
+    """One batch, and as many values as keys."""
+    if not q[0] == k[0] == v[0] or k[-2] != v[-2]:
+        raise InvalidError(f"Q {list(q)}, K {list(k)}, V {list(v)}")
 
 
 def _computed(name: str, scope: Scope) -> str:

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper
 
 from accelsim.errors import AccelsimError, Location, Mistake
+from accelsim.workload.limits import MAX_RANK
 
 MAX_BYTES = 2 * 1024**3
 """Largest model file, and largest sum of its external data, in bytes (protobuf's own limit)."""
@@ -155,6 +156,9 @@ def _check_tensor(tensor: Any, path: Path) -> tuple[list[Mistake], int]:
         return [_mistake("W105", path, message, hint)], 0
     if any(dim < 0 for dim in tensor.dims):
         return [_mistake("W106", path, f"{label} has a negative dimension")], 0
+    if len(tensor.dims) > MAX_RANK:
+        message = f"{label} has {len(tensor.dims)} dimensions; the limit is {MAX_RANK}"
+        return [_mistake("W107", path, message)], 0
     expected = math.prod(tensor.dims) * known[1] // 8
     if is_external(tensor):
         return _check_external(tensor, path, expected), expected

@@ -128,7 +128,6 @@ _VECTOR: dict[str, Rule] = {
     "LayerNormalization": norm,
     "InstanceNormalization": norm,
     "GroupNormalization": norm,
-    "MeanVarianceNormalization": partial(norm, work="plain_norm", constants=()),
     "RMSNormalization": partial(norm, work="rms_norm", constants=(1,)),
     "com.microsoft.SimplifiedLayerNormalization": partial(norm, work="rms_norm", constants=(1,)),
     "com.microsoft.SkipLayerNormalization": partial(skip_norm, work="layer_norm", last=4),

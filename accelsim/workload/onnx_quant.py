@@ -4,6 +4,9 @@ A quantised file (QDQ format) writes ``DequantizeLinear - operator - QuantizeLin
 integer operator. Here the operator, the activations behind it and the final QuantizeLinear become
 one :class:`Chain`, provided nobody else reads the values in between; the DequantizeLinear in front
 only renames the quantised tensor, unless an operator that stays in floating point needs its output.
+
+What fuses: ReLU and Clip with fixed bounds, and one QuantizeLinear at the end. Nothing else does: a
+bias that is written as an Add of its own, GELU, SiLU and the like are operators of the vector unit.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """ONNX files as workloads: ``read_onnx``.
 
 The way there: verified file (``onnx_file``) -> plain nodes with shapes (``onnx_model``) -> chains
-of nodes that run as one operator (``onnx_quant``) -> operators with their sizes (``onnx_ops``), put
-together here, and checked by ``check_workload`` in a second way.
+of nodes that run as one operator (``onnx_quant``) -> operators with their sizes (``onnx_ops`` finds
+the rule of each, ``onnx_lowering`` puts them together), checked by ``check_workload`` in a second
+way.
 """
 
 from __future__ import annotations

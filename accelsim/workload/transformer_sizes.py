@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from accelsim.workload.graph import BITS, Gemm
-from accelsim.workload.limits import MAX_OPERATORS, MAX_TABLE, product_excess, shape_excess
+from accelsim.workload.limits import (
+    MAX_ELEMENTS,
+    MAX_OPERATORS,
+    MAX_TABLE,
+    product_excess,
+    shape_excess,
+)
 
 MODES = ("prefill", "decode")
 
@@ -135,19 +141,15 @@ def excesses(s: Sizes) -> Iterator[str]:
     """What is beyond :mod:`accelsim.workload.limits`."""
     rows, inner, group = s.batch * s.tokens, s.heads * s.head_dim, s.heads // s.kv_heads
     groups = s.batch * s.kv_heads
-    shapes: dict[str, tuple[int, ...]] = {
-        "the scores": s.scores, "the cache": s.cache,
-        "the activations": (rows, max(s.d_model, s.d_ff, inner)),
-    }  # fmt: skip
-    tables = {
-        "the embedding": (s.vocab, s.d_model), "a weight": (s.d_model, max(s.d_ff, inner)),
-    }  # fmt: skip
-    for what, shape in tables.items():
-        excess = shape_excess(shape, MAX_TABLE)
-        if excess:
-            yield f"{what}: {excess}"
-    for what, shape in shapes.items():
-        excess = shape_excess(shape)
+    shapes: tuple[tuple[str, tuple[int, ...], int], ...] = (
+        ("the scores", s.scores, MAX_ELEMENTS),
+        ("the cache", s.cache, MAX_ELEMENTS),
+        ("the activations", (rows, max(s.d_model, s.d_ff, inner)), MAX_ELEMENTS),
+        ("the embedding", (s.vocab, s.d_model), MAX_TABLE),
+        ("a weight", (s.d_model, max(s.d_ff, inner)), MAX_TABLE),
+    )
+    for what, shape, most in shapes:
+        excess = shape_excess(shape, most)
         if excess:
             yield f"{what}: {excess}"
     for gemm in (

@@ -71,7 +71,6 @@ WORK: Mapping[str, Work] = MappingProxyType(
         "layer_norm": Work(5, Per.OUTPUT, "sum; subtract the mean; square and add; multiply by the "
                            "reciprocal deviation; gain and shift"),
         "rms_norm": Work(3, Per.OUTPUT, "square and add; multiply by the reciprocal root; gain"),
-        "plain_norm": Work(4, Per.OUTPUT, "as layer_norm, without gain and shift"),
         "softmax": Work(4, Per.OUTPUT, "maximum; exponential of the difference; sum; quotient (of "
                         "its logarithm: a difference)"),
         "rotary": Work(3, Per.OUTPUT, "two products, with cosine and with sine, and their sum"),

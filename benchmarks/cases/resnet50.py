@@ -10,10 +10,11 @@ from benchmarks.sample import best
 
 TITLE = "ResNet-50, tile-exact"
 ABOUT = """The 54 layers of SCALE-Sim's `Resnet50.csv` on a weight-stationary array with a fixed
-mapping (one fold of the array per tile), from the network in memory to the last cycle: memory plan,
-lowering, simulation of every tile. `bandwidth`: bytes over rate. `banked`: row buffers and refresh.
-Commands are what is simulated (loads, array tiles, vector work, stores); steps are those that the
-exact fast-forward had to carry out."""
+mapping (rule `fold`: one fold of the array per tile, the finest there is), by `accelsim.evaluate`
+from the network in memory to its figures: memory plan, lowering, simulation of every tile, energy,
+area, lower bounds, conservation checks. `bandwidth`: bytes over rate. `banked`: row buffers and
+refresh. Commands are what is simulated (loads, array tiles, vector work, stores); steps are those
+that the exact fast-forward had to carry out."""
 
 SIDES = (16, 32, 128)
 MODELS = {"bandwidth": 0.020, "banked": 2.0}

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.environments import SCALESIM, Absent, Installed, provide
+from benchmarks.environments import SCALESIM, Absent, Installed
+from benchmarks.peer import answers
 from benchmarks.process import finished
 from benchmarks.rows import ROOT, Measured, PeerRecord, Row, Settings, machine
 from benchmarks.sample import Sample, best
-from benchmarks.store import cached_peer
 
 TITLE = "AlexNet beside SCALE-Sim 3.0.0"
 ABOUT = """The five convolutions of SCALE-Sim's own `alexnet.csv` on a 128 x 128 array, output
@@ -125,9 +125,12 @@ def simulated(tool: Installed, layer: Layer, cpu_limit_s: int) -> dict[str, Any]
     }
 
 
-def record(tool: Installed, cpu_limit_s: int) -> PeerRecord:
+def record(tool: Installed, cpu_limit_s: int) -> PeerRecord | Absent:
     """SCALE-Sim's answers for every layer."""
     found = {layer.name: simulated(tool, layer, cpu_limit_s) for layer in layers()}
+    failures = [answer["failed"] for answer in found.values() if "failed" in answer]
+    if len(failures) == len(found):
+        return Absent(failures[0])
     command = f"scalesim on alexnet.csv, one layer per process, {ARRAY} x {ARRAY}, {DATAFLOW}, CALC"
     return PeerRecord("scalesim", SCALESIM.version, command, machine(), {"layers": found})
 
@@ -150,18 +153,11 @@ def prepare(case: str) -> Callable[[], object]:
 
 def measure(settings: Settings) -> Measured:
     """Cycles layer by layer, then CPU time and its ratio."""
-    fresh: PeerRecord | None = None
-    if settings.cached_peers:
-        peer = cached_peer("scalesim")
-        if peer is None:
-            return Measured((Row("SCALE-Sim", "CPU time", None, "s", note="no cached answers"),))
-    else:
-        tool = provide(SCALESIM)
-        if isinstance(tool, Absent):
-            return Measured((Row("SCALE-Sim", "CPU time", None, "s", note=tool.reason),))
-        peer = fresh = record(tool, settings.cpu_limit_s)
-    ours = best(__name__, "all", settings.samples)
-    return Measured((*cycle_rows(peer, ours.answer), *cost_rows(peer, ours)), fresh)
+    found = answers(SCALESIM, settings, lambda tool: record(tool, settings.cpu_limit_s))
+    if isinstance(found, Absent):
+        return Measured((Row("SCALE-Sim", "CPU time", None, "CPU s", note=found.reason),))
+    peer, ours = found.record, best(__name__, "all", settings.samples)
+    return Measured((*cycle_rows(peer, ours.answer), *cost_rows(peer, ours)), found.to_keep)
 
 
 def cycle_rows(peer: PeerRecord, ours: dict[str, int]) -> list[Row]:

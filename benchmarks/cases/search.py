@@ -18,25 +18,36 @@ if TYPE_CHECKING:
 TITLE = "Mapping search and design points"
 ABOUT = """Search: every operator of ResNet-50, all tilings, loop orders and choices of what stays
 in the scratchpad, down to the candidates that the scheduler chooses from. Design points: machines
-that differ in array, scratchpad and DRAM bandwidth, each evaluated tile-exact from the network in
-memory to its latency with one mapping rule, one process, one core; ResNet-20 is the network of the
-quickstart."""
+that differ in array, accumulators, vector lanes and DRAM bandwidth, each by `accelsim.evaluate`
+with its default mapping rule `layer`, from the network in memory to latency, energy and area, in
+one process on one core; ResNet-20 is the network of the quickstart."""
 
 NETWORKS = {"resnet20": 300, "resnet50": None}
 """Network -> goal in design points per second (None: no goal)."""
 DESIGN_SIDES = (8, 12, 16, 24, 32, 48, 64, 128)
-DESIGN_MIB = (2, 4, 8, 16)
+DESIGN_SCRATCHPAD = 8 << 20
+"""Bytes: what rule ``layer`` needs for ResNet-50."""
+DESIGN_ACCUMULATORS = (4, 16)
+"""KiB per array column."""
+DESIGN_LANES = (1, 2)
+"""Vector lanes per array column."""
 DESIGN_BANDWIDTHS = (6_400_000_000, 25_600_000_000)
+"""DRAM bytes per second."""
 
 
 def designs() -> list[Accelerator]:
     """64 machines."""
     found = []
-    for side, mib, rate in product(DESIGN_SIDES, DESIGN_MIB, DESIGN_BANDWIDTHS):
+    choices = product(DESIGN_SIDES, DESIGN_ACCUMULATORS, DESIGN_LANES, DESIGN_BANDWIDTHS)
+    for side, kib, lanes, rate in choices:
         base = square(side)
-        scratchpad = replace(base.scratchpad, bytes=mib << 20)
+        scratchpad = replace(base.scratchpad, bytes=DESIGN_SCRATCHPAD)
+        vector = replace(base.vector, lanes=lanes * side)
         dram = replace(base.dram, bytes_per_second=rate)
-        found.append(replace(base, scratchpad=scratchpad, dram=dram))
+        sums = replace(base.accumulators, bytes=side * kib * 1024)
+        found.append(
+            replace(base, vector=vector, dram=dram, accumulators=sums, scratchpad=scratchpad)
+        )
     return found
 
 
@@ -62,7 +73,7 @@ def _designs(network: str) -> Callable[[], object]:
     else:
         workload = resnet50()
     machines = designs()
-    return lambda: [evaluated(workload, machine)["cycles"] for machine in machines]
+    return lambda: [evaluated(workload, machine, "layer")["cycles"] for machine in machines]
 
 
 def measure(settings: Settings) -> Measured:

@@ -10,11 +10,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.environments import VELA, Absent, Installed, provide
+from benchmarks.environments import VELA, Absent, Installed
+from benchmarks.peer import answers
 from benchmarks.process import finished
 from benchmarks.rows import ROOT, Measured, PeerRecord, Row, Settings, data_folder, machine
 from benchmarks.sample import best
-from benchmarks.store import cached_peer
 
 TITLE = "Ethos-U55 beside Vela 5.2.0"
 ABOUT = """Vela's own estimate of the compiled network. Its total is the length of the schedule in
@@ -120,10 +120,13 @@ def number(text: str) -> int | float:
     return int(value) if value.is_integer() else round(value, 3)
 
 
-def record(tool: Installed, models: Path) -> PeerRecord:
-    """Everything Vela says of every TFLite network in a folder."""
+def record(tool: Installed, data: Path | None) -> PeerRecord | Absent:
+    """Everything Vela says of every TFLite network in ``data/models``."""
+    networks = sorted((data / "models").glob("*.tflite")) if data else []
+    if not networks:
+        return Absent(NO_NETWORKS)
     results: dict[str, Any] = {"operator_columns": list(OPERATOR_COLUMNS), "networks": {}}
-    for network in sorted(models.glob("*.tflite")):
+    for network in networks:
         found: dict[str, Any] = {}
         for core in CORES:
             for mode in MEMORY_MODES:
@@ -169,28 +172,19 @@ def prepare(case: str) -> Callable[[], object]:
 def measure(settings: Settings) -> Measured:
     """Our cycles beside Vela's default core; and Vela's two cores beside each other."""
     models = data_folder()
-    fresh: PeerRecord | None = None
-    if settings.cached_peers:
-        peer = cached_peer("vela")
-        if peer is None:
-            return Measured((Row("Vela", "cycles", None, "", note="no cached answers"),))
-    else:
-        tool = provide(VELA)
-        if isinstance(tool, Absent):
-            return Measured((Row("Vela", "cycles", None, "", note=tool.reason),))
-        if models is None:
-            return Measured((Row("Vela", "cycles", None, "", note=NO_NETWORKS),))
-        peer = fresh = record(tool, models / "models")
-    totals = vela_totals(peer)
-    found = refused_rows(peer) + core_rows(totals)
+    told = answers(VELA, settings, lambda tool: record(tool, models))
+    if isinstance(told, Absent):
+        return Measured((Row("Vela", "cycles", None, "cycles", note=told.reason),))
+    totals = vela_totals(told.record)
+    found = refused_rows(told.record) + core_rows(totals)
     for mode in MEMORY_MODES:
         missing = [s for s in ACCELERATORS if not machine_file(s, mode).is_file()]
         if models is None or missing:
             note = NO_NETWORKS if models is None else f"no config of {', '.join(missing)}"
-            found.append(Row(f"accelsim, {mode}", "cycles", None, "", note=note))
+            found.append(Row(f"accelsim, {mode}", "cycles", None, "cycles", note=note))
             continue
         found += our_rows(mode, totals, best(__name__, mode, samples=1, cpu_limit_s=1800).answer)
-    return Measured(tuple(found), fresh)
+    return Measured(tuple(found), told.to_keep)
 
 
 Totals = dict[str, dict[str, float]]
@@ -209,8 +203,8 @@ def vela_totals(peer: PeerRecord) -> Totals:
 def refused_rows(peer: PeerRecord) -> list[Row]:
     """Networks that Vela does not take, with its reason."""
     found = []
-    for name, answers in peer.results["networks"].items():
-        reasons = sorted({answer["refused"] for answer in answers.values() if "refused" in answer})
+    for name, told in peer.results["networks"].items():
+        reasons = sorted({answer["refused"] for answer in told.values() if "refused" in answer})
         if reasons:
             found.append(Row(name, "cycles", None, "", note="Vela: " + "; ".join(reasons)))
     return found

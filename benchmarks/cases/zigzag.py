@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cases.tiles import product
-from benchmarks.environments import ZIGZAG, Absent, Installed, provide
+from benchmarks.environments import ZIGZAG, Absent, Installed
+from benchmarks.peer import answers
 from benchmarks.process import finished
 from benchmarks.rows import ROOT, Measured, PeerRecord, Row, Settings, machine
 from benchmarks.sample import Sample, best
-from benchmarks.store import cached_peer
 
 if TYPE_CHECKING:
     from accelsim.arch.parts import Accelerator
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 TITLE = "ResNet-18 beside ZigZag 3.9.1"
 ABOUT = """Both read the ResNet-18 ONNX file that ZigZag ships, search mappings for latency on a
 32 x 32 weight-stationary array with 2 MiB of SRAM (256 bytes per cycle) and a DRAM port of 8 bytes
-per cycle, and evaluate the network. ZigZag: its own `tpu_like` hardware and mapping, LOMA, its
-defaults, layer by layer through DRAM. accelsim: candidates of every operator, one schedule of the
-whole network that keeps activations on chip where that pays, tile-exact simulation; its 256 KiB of
+per cycle, and evaluate latency and energy. ZigZag: its own `tpu_like` hardware and mapping, LOMA,
+its defaults, layer by layer through DRAM. accelsim: candidates of every operator, one schedule of
+the whole network that keeps activations on chip where that pays, tile-exact simulation; 256 KiB of
 accumulators stand for ZigZag's output registers. The file names its weights without holding them;
 ours reads zeros in their place. The latencies belong to different mappings: no comparison."""
 
@@ -33,7 +34,7 @@ MODEL = ROOT / "benchmarks" / "data" / "resnet18.onnx"
 NETWORK, HARDWARE = "resnet18", "tpu_like"
 
 
-def record(tool: Installed, cpu_limit_s: int) -> PeerRecord:
+def record(tool: Installed, cpu_limit_s: int) -> PeerRecord | Absent:
     """ZigZag's totals and cost, or how it failed."""
     with tempfile.TemporaryDirectory() as folder:
         done = finished(
@@ -41,17 +42,17 @@ def record(tool: Installed, cpu_limit_s: int) -> PeerRecord:
             cwd=Path(folder),  # it writes where it stands
             cpu_limit_s=cpu_limit_s,
         )
-    results: dict[str, Any] = {"failed": done.failure}
-    if not done.failure:
-        answer = json.loads(done.stdout.splitlines()[-1])
-        results = {
-            "calculation_cpu_s": round(answer["cpu_s"], 3),
-            "process_cpu_s": round(done.cpu_s, 3),
-            "peak_rss_bytes": done.peak_rss_bytes,
-            "latency_cycles": int(answer["latency_cycles"]),
-            "energy_pj": answer["energy_pj"],
-            "layers": answer["layers"],
-        }
+    if done.failure:
+        return Absent(done.failure)
+    answer = json.loads(done.stdout.splitlines()[-1])
+    results = {
+        "calculation_cpu_s": round(answer["cpu_s"], 3),
+        "process_cpu_s": round(done.cpu_s, 3),
+        "peak_rss_bytes": done.peak_rss_bytes,
+        "latency_cycles": int(answer["latency_cycles"]),
+        "energy_pj": answer["energy_pj"],
+        "layers": answer["layers"],
+    }
     command = (
         f"get_hardware_performance_zigzag({NETWORK}.onnx, {HARDWARE}, {HARDWARE}, opt=latency)"
     )
@@ -103,14 +104,19 @@ def with_zeros(folder: Path) -> Path:
 
 
 def latency(workload: Workload, machine: Accelerator) -> int:
-    """Mapping search and schedule of the whole network, then every tile simulated: cycles."""
+    """Mapping search and schedule of the whole network, every tile simulated, energy: cycles."""
     from accelsim.config.types import ScheduleConfig
-    from accelsim.lower.lowering import lower
-    from accelsim.sim.steady import run_program
+    from accelsim.cost.energy import energy_of
+    from accelsim.cost.program_activity import ProgramActivity
+    from accelsim.evaluate import simulate_program
+    from accelsim.lower import lower
     from accelsim.stages.memory import plan_memory
 
     plan = plan_memory(workload, machine, objective="latency", schedule=ScheduleConfig())
-    return run_program(lower(workload, machine, plan)).cycles
+    program = lower(workload, machine, plan)
+    cycles = simulate_program(program, workload, machine).cycles
+    energy_of(replace(ProgramActivity(machine).program(program), cycles=cycles), machine)
+    return cycles
 
 
 def prepare(case: str) -> Callable[[], object]:
@@ -131,20 +137,11 @@ def prepare(case: str) -> Callable[[], object]:
 
 def measure(settings: Settings) -> Measured:
     """CPU seconds of both and their ratio."""
-    fresh: PeerRecord | None = None
-    if settings.cached_peers:
-        peer = cached_peer("zigzag")
-        if peer is None:
-            return Measured((Row("ZigZag", "CPU time", None, "s", note="no cached answers"),))
-    else:
-        tool = provide(ZIGZAG)
-        if isinstance(tool, Absent):
-            return Measured((Row("ZigZag", "CPU time", None, "s", note=tool.reason),))
-        peer = fresh = record(tool, settings.cpu_limit_s)
-    theirs = peer.results
-    if theirs.get("failed"):
-        return Measured((Row("ZigZag", "CPU time", None, "s", note=theirs["failed"]),), fresh)
-    return Measured(tuple(rows(theirs, best(__name__, NETWORK, settings.samples))), fresh)
+    found = answers(ZIGZAG, settings, lambda tool: record(tool, settings.cpu_limit_s))
+    if isinstance(found, Absent):
+        return Measured((Row("ZigZag", "CPU time", None, "CPU s", note=found.reason),))
+    ours = best(__name__, NETWORK, settings.samples)
+    return Measured(tuple(rows(found.record.results, ours)), found.to_keep)
 
 
 def rows(theirs: dict[str, Any], ours: Sample) -> list[Row]:

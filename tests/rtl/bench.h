@@ -95,7 +95,7 @@ class Bench {
         model_ = std::make_unique<Varray>(&context_);
         model_->rst = 1;
         for (now_ = -4 * (ROWS + COLS) - 8; now_ <= last_event_ + patience_; now_++) {
-            if (now_ == -ROWS) model_->rst = 0;
+            if (now_ == -3 * (ROWS + COLS)) model_->rst = 0;
             if (drive()) {
                 last_event_ = now_;
                 if (first_in_ < 0) first_in_ = now_;

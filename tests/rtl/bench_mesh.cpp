@@ -74,8 +74,17 @@ class MeshBench : public Bench {
         return tile != nullptr;
     }
 
-    /// Whether the slot changes registers, operands or not: draining, loading, or before the start.
-    bool holds(int64_t slot) const { return draining(slot) || (slot >= -ROWS && slot < 0); }
+    /// Whether registers change in this slot, operands or not: draining, or around the cold start.
+    bool holds(int64_t slot) const { return draining(slot) || zeroing(slot); }
+
+    /// Zeros enter the first accumulator in the R slots before the start. The second one gets its
+    /// zeros while the first tile accumulates, or before that if tiles are serial (a tile may then
+    /// be done in less than R slots).
+    bool zeroing(int64_t slot) const {
+        return slot >= first_zero() && slot < (serial() ? 0 : ROWS);
+    }
+    int64_t first_zero() const { return serial() ? -2 * ROWS : -ROWS; }
+    bool serial() const { return job_.period == 0 || tiles_.size() == 1; }
 
     bool draining(int64_t slot) const {
         if (job_.holds_weights) return false;
@@ -100,11 +109,13 @@ class MeshBench : public Bench {
         }
         model_->top_b[j] = works ? static_cast<uint32_t>(b) : random_.next();
         model_->top_d[j] = works ? static_cast<uint32_t>(d) : random_.next();
-        model_->valid[j] = works;
-        if (job_.variant == kPingPong)  // zeros enter the first accumulator before the start
-            model_->propagate[j] = job_.holds_weights ? swapped % 2 : (swapped + (slot < 0)) % 2;
+        const bool noise = slot < first_zero();  // both registers start with anything in them
+        model_->valid[j] = works || noise;
+        if (job_.variant == kPingPong)
+            model_->propagate[j] = (swapped + (slot >= -ROWS && slot < 0)) % 2;
         else
             model_->propagate[j] = !tile && works;
+        if (noise) model_->propagate[j] = random_.next() & 1;
         model_->result[j] = job_.holds_weights ? tile != nullptr : drains && !shortened(tile);
         return (tile && !job_.holds_weights) || load;
     }

@@ -20,10 +20,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import rtl_table
-from rtl_bench import SERIAL, VARIANTS, Case, Design, Measured, build, measure, verilator_version
+from rtl_bench import (
+    MESH_VARIANTS,
+    SERIAL,
+    VARIANTS,
+    Case,
+    Design,
+    Measured,
+    build,
+    measure,
+    verilator_version,
+)
 from rtl_expected import closed_period, disagreement, shortest_period, tiles_of
 
 SIZES = ((1, 1), (1, 5), (6, 1), (2, 2), (2, 7), (3, 5), (5, 3), (4, 4), (7, 6), (8, 8), (12, 16))
+MESH_SIZES = ((1, 1), (2, 2), (3, 5), (5, 3), (4, 4), (8, 8))
 WIDE, NARROW = (4, 3, 16), (3, 4, 4)
 """Rows, columns and operand bits other than 8."""
 
@@ -73,6 +84,30 @@ def at_periods(case: Case) -> Iterator[Case]:
 
 def plan() -> Iterator[Case]:
     """Everything that --write measures; shapes are drawn per array, the same every time."""
+    yield from array_plan()
+    yield from mesh_plan()
+
+
+def mesh_plan() -> Iterator[Case]:
+    """The Gemmini mesh; its serial tiles have no shorter period of their own."""
+    for dataflow, array in MESH_VARIANTS:
+        for rows, cols in MESH_SIZES:
+            rng = random.Random(f"mesh {dataflow} {array} {rows} {cols}")
+            for size in extents(rows, cols, rng):
+                base = Case(
+                    dataflow, array, "registered", rng.random() < 0.4, rows, cols,
+                    *shape(dataflow, *size), SERIAL, microarchitecture="gemmini",
+                )  # fmt: skip
+                if array == "none" or tiles_of(base) == 1:
+                    yield base
+                    continue
+                for period in (closed_period(base) - 1, closed_period(base)):
+                    if period > 0:
+                        yield replace(base, period=period)
+
+
+def array_plan() -> Iterator[Case]:
+    """The generic arrays."""
     sizes = [(*size, 8) for size in SIZES] + [WIDE, NARROW]
     for dataflow, array, mac_input in arrays():
         for rows, cols, width in sizes:

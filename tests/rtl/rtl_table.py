@@ -11,7 +11,7 @@ from rtl_bench import SERIAL, Case, Measured
 TABLE = Path(__file__).parent / "measured.csv"
 
 COLUMNS = (
-    "variant", "mac_input", "skip_idle", "bits", "rows", "cols", "m", "n", "k", "tiles",
+    "array", "variant", "mac_input", "skip_idle", "bits", "rows", "cols", "m", "n", "k", "tiles",
     "period", "cycles", "correct",
 )  # fmt: skip
 
@@ -25,9 +25,9 @@ def write(path: Path, version: str, rows: Iterable[tuple[Case, Measured]]) -> No
         for case, seen in rows:
             writer.writerow(
                 (
-                    f"{case.dataflow}-{case.array}", case.mac_input, int(case.skip_idle),
-                    case.width, case.rows, case.cols, case.m, case.n, case.k, seen.tiles,
-                    "serial" if case.period == SERIAL else case.period,
+                    case.microarchitecture, f"{case.dataflow}-{case.array}", case.mac_input,
+                    int(case.skip_idle), case.width, case.rows, case.cols, case.m, case.n, case.k,
+                    seen.tiles, "serial" if case.period == SERIAL else case.period,
                     seen.cycles if seen.correct else "", int(seen.correct),
                 )
             )  # fmt: skip
@@ -46,7 +46,7 @@ def _row(fields: dict[str, str]) -> tuple[Case, Measured]:
     period = SERIAL if fields["period"] == "serial" else int(fields["period"])
     case = Case(
         dataflow, array, fields["mac_input"], fields["skip_idle"] == "1",
-        rows, cols, m, n, k, period, int(fields["bits"]),
+        rows, cols, m, n, k, period, int(fields["bits"]), fields["array"],
     )  # fmt: skip
     seen = Measured(int(fields["tiles"]), int(fields["cycles"] or 0), fields["correct"] == "1")
     return case, seen

@@ -15,7 +15,7 @@ from accelsim.cost.activity import Activity, graph_activity
 from accelsim.cost.bands import LEAKAGE, constant_rows, energy_bands
 from accelsim.cost.constants import constants
 from accelsim.cost.energy import energy_notes, energy_of, interpolate, unit_energies
-from accelsim.cost.scaling import logic_energy_factor
+from accelsim.cost.scaling import logic_energy_factor, sram_energy_factor
 from accelsim.cost.summary import energy_curves
 from accelsim.cost.tables import DRAM, TABLES
 from accelsim.errors import AccelsimError
@@ -56,6 +56,17 @@ def test_the_low_end_of_the_7_nm_table_is_the_45_nm_table_scaled():
     for name in ("int_add_32", "int_mult_8", "int_mult_32"):
         scaled = at_45[name].value * logic_energy_factor(45, 7)
         assert entries[name].low == pytest.approx(scaled, rel=1e-3)
+
+
+@pytest.mark.parametrize(("table", "node"), [("horowitz_45nm", 45), ("jouppi_7nm", 7)])
+def test_the_spread_of_sram_is_eyeriss_scaled(table, node):
+    entries, eyeriss = TABLES[table].entries, TABLES["eyeriss_65nm"]
+    mac = eyeriss.entries["mac_16"]
+    for size in (8192, 32768, 1 << 20):
+        low = interpolate(eyeriss.series("sram"), size) * sram_energy_factor(size, 65, node)
+        entry = entries[f"sram_{size}"]
+        assert entry.low == pytest.approx(low, rel=2e-3)
+        assert entry.high == pytest.approx(low * mac.high / mac.value, rel=2e-3)
 
 
 def test_what_a_table_lacks_is_not_taken_from_elsewhere_unasked():

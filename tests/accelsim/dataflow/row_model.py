@@ -248,14 +248,21 @@ def _grown(x: Ints, *shape: int) -> Ints:
     return grown
 
 
+def _filled_pass(
+    x: Ints, w: Ints, sums: Ints, array: RowArray, g: Geometry, counts: Counter[str]
+) -> tuple[Ints, int]:
+    """A pass whose operands end with the layer: the rest of what it reads is zero."""
+    rows = (g.e - 1) * g.stride[0] + (g.height - 1) * g.dilation[0] + 1
+    cols = sums.shape[3] * g.stride[1] + g.width * g.dilation[1]
+    x = _grown(x, len(x), g.q * g.r, rows, cols)
+    w = _grown(w, g.p * g.t, g.q * g.r, g.height, g.width)
+    return Pass(x, w, sums, array, g, counts).run()
+
+
 def run_layer(
-    shape: ConvShape,
-    mapping: RowStationary,
-    array: RowArray,
-    x: Ints,
-    w: Ints,
+    shape: ConvShape, mapping: RowStationary, array: RowArray, x: Ints, w: Ints,
     skip_idle: bool = False,
-) -> tuple[Ints, int, Counter[str]]:
+) -> tuple[Ints, int, Counter[str]]:  # fmt: skip
     """A whole convolution, pass by pass; edge passes are filled up with zeros, or with
     ``skip_idle`` configured for what they hold.
 
@@ -299,25 +306,15 @@ def run_layer(
                 rows.start : rows.stop,
                 cols.start : cols.stop,
             ]
-            reach = [
-                (outs - 1) * step + (kernel - 1) * dilation + 1
-                for outs, step, kernel, dilation in zip(
-                    (len(strip), shape.out_width), shape.stride, (g.height, g.width),
-                    shape.dilation, strict=True,
-                )
-            ]  # fmt: skip
-            seen = _grown(seen, len(images), q * r, *(size + 9 for size in reach))
-            taps = _grown(taps, p * t, q * r, g.height, g.width)
-            sums, spent = Pass(seen, taps, sums, array, g, counts).run()
+            sums, spent = _filled_pass(seen, taps, sums, array, g, counts)
             cycles += spent
             counts["sums read"] += started * sums.size
             started = True
         real = sums[:, : of_group[1] - own.start, : shape.out_height - strip.start]
+        _, filters, rows_done, _ = real.shape
         first = group * of_group[1] + own.start
-        out[
-            images.start : images.stop, first : first + real.shape[1],
-            strip.start : strip.start + real.shape[2],
-        ] = real  # fmt: skip
+        where = np.s_[first : first + filters, strip.start : strip.start + rows_done]
+        out[images.start : images.stop, *where] = real
     return out, cycles, counts
 
 

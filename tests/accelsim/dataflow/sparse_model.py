@@ -46,6 +46,18 @@ def _block(a: Ints, row: int, at: int, block: int, tile: int, fed: Fed) -> Ints:
     return np.concatenate([own, np.zeros(block - len(own), np.int64)])
 
 
+def _read(out: Ints, bottom: Ints, cycle: int, period: int) -> bool:
+    """Take what the bottom registers show; False: nothing of interest. ``cycle`` counts from the
+    first result of the first tile in column 0."""
+    found = False
+    for tile in range(len(out)):
+        pixel = cycle - tile * period - np.arange(len(bottom))
+        for column in np.flatnonzero((pixel >= 0) & (pixel < out.shape[1])):
+            out[tile, pixel[column], column] = bottom[column]
+            found = True
+    return found
+
+
 def run_sparse_ws(
     a: Ints, b: Ints, keep: int, block: int, rows: int, cols: int, period: int, overlap: str
 ) -> tuple[Ints, int, int, int]:
@@ -64,14 +76,10 @@ def run_sparse_ws(
     fed: Fed = set()
     seen = useful = 0
     for cycle in range((len(tiles) - 1) * period + m + 2 * rows + cols + 4):
-        for tile in range(len(tiles)):
-            pixel = cycle - tile * period - 2 * rows - np.arange(cols)
-            for column in np.flatnonzero((pixel >= 0) & (pixel < m)):
-                out[tile, pixel[column], column] = psum[rows - 1, column]
-                seen = cycle
+        seen = cycle if _read(out, psum[-1], cycle - 2 * rows, period) else seen
         a_in = np.concatenate([np.zeros((rows, 1, block), np.int64), a_reg[:, :-1]], axis=1)
         single = overlap == "preload"
-        held, at = (weight, index) if single else (w_shadow, i_shadow)
+        chain = (weight, index) if single else (w_shadow, i_shadow)
         top = np.zeros((2, 1, cols), np.int64)
         shifts, swaps = np.zeros((rows, cols), bool), np.zeros((rows, cols), bool)
         for tile, (k, j) in enumerate(tiles):
@@ -80,14 +88,12 @@ def run_sparse_ws(
                 pixel = cycle - start - rows - row
                 if 0 <= pixel < m and k + row < len(values):
                     a_in[row, 0] = _block(a, pixel, of_slot[k + row], block, tile, fed)
-                elif 0 <= pixel < m:
-                    a_in[row, 0] = 0
             for column in range(cols):
                 row = rows - 1 - (cycle - start - column)
                 if 0 <= row < rows:
                     inside = k + row < len(values) and j + column < n
-                    top[0, 0, column] = values[k + row, j + column] if inside else 0
-                    top[1, 0, column] = indices[k + row, j + column] if inside else 0
+                    at = (k + row, j + column)
+                    top[:, 0, column] = (values[at], indices[at]) if inside else 0
             first = 0 if overlap == "column" else row_of
             shifts |= (cycle - start - col_of >= first) & (cycle - start - col_of < rows)
             swaps |= cycle - start - rows == row_of + col_of
@@ -97,12 +103,15 @@ def run_sparse_ws(
         picked = _select(a_in, chosen)
         useful += int(np.count_nonzero(used * picked))
         psum = above + picked * used
-        w_next = np.where(shifts, np.concatenate([top[0], held[:-1]]), held)
-        i_next = np.where(shifts, np.concatenate([top[1], at[:-1]]), at)
+        loaded = (
+            np.where(shifts, np.concatenate([new, old[:-1]]), old)
+            for new, old in zip(top, chain, strict=True)
+        )
         if single:
-            weight, index = w_next, i_next
+            weight, index = loaded
         else:
-            weight, index, w_shadow, i_shadow = used, chosen, w_next, i_next
+            weight, index = used, chosen
+            w_shadow, i_shadow = loaded
         a_reg = a_in
     c = np.zeros((m, n), np.int64)
     for (_, j), part in zip(tiles, out, strict=True):

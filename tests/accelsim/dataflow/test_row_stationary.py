@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from row_model import convolution, run_layer
 
 from accelsim.dataflow.convolution import ConvShape
-from accelsim.dataflow.row_mapping import best_of_strip, buffer_words, map_convolution, refusals
+from accelsim.dataflow.row_mapping import (
+    best_of_strip,
+    buffer_words,
+    least_cycles,
+    map_convolution,
+    refusals,
+)
 from accelsim.dataflow.row_moves import RowMoves, moves
 from accelsim.dataflow.row_stationary import (
     PassTimes,
@@ -183,9 +189,9 @@ def test_search_finds_a_legal_mapping_at_least_as_fast(layer):
     found = map_convolution(shape, array)
     assert refusals(shape, found, array) == []
     # Parts that a mapping leaves uneven waste cycles, so even ones are enough.
-    even = replace(mapping, kernel_cols=found.kernel_cols)
-    if not refusals(shape, even, array):
-        assert conv_cycles(shape, found, array) <= conv_cycles(shape, even, array)
+    same = replace(mapping, kernel_rows=found.kernel_rows, kernel_cols=found.kernel_cols)
+    if not refusals(shape, same, array):
+        assert conv_cycles(shape, found, array) <= conv_cycles(shape, same, array)
 
 
 @given(layers())
@@ -198,10 +204,12 @@ def test_search_counts_the_cycles_of_what_it_compares(layer):
         cycles, best = found
         columns = ceil(shape.kernel[1] / mapping.kernel_cols)
         assert cycles * shape.groups * columns == conv_cycles(shape, best, array)
+        bound = least_cycles(shape, array, mapping.e, mapping.kernel_rows, mapping.kernel_cols)
+        assert bound <= cycles
 
 
 def test_search_beats_every_mapping_there_is():
-    """All of them, on two small layers: what the search skips is never faster."""
+    """All of them that keep the kernel whole: what the search skips is never faster."""
     array = RowArray(3, 4, ifmap_words=6, filter_words=12, psum_words=4, buffer_words=90)
     for shape in (
         ConvShape(3, 5, (5, 4), (3, 2), pads=(1, 0, 1, 0), batch=2),
@@ -209,12 +217,13 @@ def test_search_beats_every_mapping_there_is():
     ):
         found = map_convolution(shape, array)
         extents = (shape.out_height, 4, 6, 3, 4)
-        for e, p, q, r, t in product(*(range(1, extent + 1) for extent in extents)):
-            for n, height in product(range(1, shape.batch + 1), range(1, shape.kernel[0] + 1)):
-                m = min(p * t, shape.group_filters)
-                every = RowStationary(e, p, q, r, t, m, n, height, found.kernel_cols)
-                if not refusals(shape, every, array):
-                    assert conv_cycles(shape, found, array) <= conv_cycles(shape, every, array)
+        for e, p, q, r, t, n in product(
+            *(range(1, extent + 1) for extent in (*extents, shape.batch))
+        ):
+            m = min(p * t, shape.group_filters)
+            every = RowStationary(e, p, q, r, t, m, n, *shape.kernel)
+            if not refusals(shape, every, array):
+                assert conv_cycles(shape, found, array) <= conv_cycles(shape, every, array)
 
 
 # Eyeriss, JSSC 2017: mappings of table III (e, p, q, r, t, m, n); from table V the processing
@@ -249,9 +258,10 @@ def test_eyeriss_alexnet(layer):
     if layer != "CONV3":  # q r = 4 of table III alone means 64 rounds of sums, 63 MB
         moved = moves(shape, mapping, skip_idle=True)
         assert _buffer_mb(moved) == pytest.approx(megabytes, rel=0.06)
-    # The search does at least as well as the paper's mapping.
-    searched = map_convolution(shape, EYERISS)
-    assert conv_cycles(shape, searched, EYERISS) <= conv_cycles(shape, mapping, EYERISS)
+    # The search does at least as well as the paper's mapping, and not much better.
+    searched = conv_cycles(shape, map_convolution(shape, EYERISS), EYERISS)
+    assert searched <= conv_cycles(shape, mapping, EYERISS)
+    assert searched / 200e3 == pytest.approx(milliseconds, rel=0.10)
 
 
 def _buffer_mb(moved):
@@ -286,7 +296,6 @@ def test_eyeriss_vgg16(layer):
     cycles = conv_cycles(shape, mapping, EYERISS, skip_idle=True)
     assert cycles / 200e3 == pytest.approx(milliseconds, rel=0.04)
     rate = shape.macs / (cycles * pes)
-    assert rate == pytest.approx(shape.macs / (milliseconds * 200e3 * pes), rel=0.04)
     if layer.startswith(("CONV1", "CONV2")):
         assert rate == pytest.approx(0.219, abs=0.008)
     charged = conv_cycles(shape, mapping, EYERISS)  # the last strip as long as a full one

@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 
 from accelsim.arch.parts import AccumulatorSram, Dma, Scratchpad, SystolicArray
 from accelsim.lower import lower, plan_traffic
-from accelsim.lower.array import array_tiles
 from accelsim.mapping import candidates, workspace
 from accelsim.mapping.tiles import array_op
 from accelsim.plan import MemoryPlan, Step, Tiling
 from accelsim.sim.check import check_placement, check_trace
 from accelsim.sim.engine import simulate
+from accelsim.sim.expand import expand
 from accelsim.taskgraph import TaskGraph, TaskKind
 from accelsim.workload.graph import Workload
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "mapping"))
 from hardware_samples import (
     REGION,
@@ -37,6 +38,7 @@ from hardware_samples import (
     resnet20,
     workload_of,
 )
+from loop_nest import array_tiles
 
 FLOWS = [("ws", "full"), ("os", "none"), ("is", "preload")]
 
@@ -67,7 +69,7 @@ def test_any_plan_conserves_work_traffic_and_memory(seed, flow):
     """MACs, vector operations, bytes, value sizes, and no two values in one place at one time."""
     workload, machine = random_network(seed % 7), _machine(seed, flow)
     plan = random_plan(workload, machine, seed)
-    graph = lower(workload, machine, plan)
+    graph = expand(lower(workload, machine, plan))
     read, written = plan_traffic(workload, plan)
     assert _total(graph, "macs") == workload.macs
     assert _total(graph, "vector_ops") == sum(op.vector_ops for op in workload.ops)
@@ -211,7 +213,7 @@ def test_closed_form_traffic_and_time_equal_the_unrolled_loop(
     loads = () if "x" in streamed else ("x",)
     places = {"x": REGION, "y": 2 * REGION}
     plan = _plan(workload, Step("conv", chosen, loads, (), places, 0))
-    graph = lower(workload, machine, plan)
+    graph = expand(lower(workload, machine, plan))
     moved = _total(graph, "dram_read_bytes"), _total(graph, "dram_write_bytes")
     assert moved == plan_traffic(workload, plan)
     assert _total(graph, "macs") == op.macs
@@ -232,7 +234,7 @@ def test_one_resident_convolution_by_hand():
     chosen = candidate_of(op, workload, machine, Tiling(144, 16, 72))
     step = Step("conv", chosen, ("x",), ("y",), {"x": 8192, "y": 16384}, 0)
     plan = _plan(workload, step)
-    graph = lower(workload, machine, plan)
+    graph = expand(lower(workload, machine, plan))
     setup = TaskKind.DMA_SETUP
     assert [task.kind for task in graph.tasks] == [
         setup, TaskKind.RELOAD, setup, TaskKind.LOAD_WEIGHT, TaskKind.ARRAY, TaskKind.VECTOR,
@@ -249,7 +251,7 @@ def test_one_resident_convolution_by_hand():
     assert first.accumulator_read_bytes == 4 * 144 * 16 * 4
     assert drain.cycles == 8 + 144
     assert drain.accumulator_read_bytes == 144 * 16 * 4
-    assert graph.resources == ("dma.0", "dma.1", "dram", "array", "vector")
+    assert graph.resources == ("dma.0", "dma.1", "array", "vector", "dram")
     assert plan.traffic_bytes == 1152 + 24 * 72 + 24 * 4 + 144 * 24
     trace = simulate(graph)
     assert trace.rows[first.id].start == 246 + 66 + 190  # after both transfers, one after the other
@@ -272,7 +274,7 @@ def test_weight_prefetch_starts_one_step_early_and_reuse_waits():
             Step("a", picked["a", True], ("x",), (), places, 0),
             Step("b", picked["b", early], (), ("y",), places, 4096),
         )
-        trace = simulate(lower(workload, machine, plan))
+        trace = simulate(expand(lower(workload, machine, plan)))
         load = next(t for t in trace.graph.tasks if t.op == "b")
         assert load.kind is TaskKind.DMA_SETUP
         starts[early] = trace.rows[load.id].start
@@ -296,7 +298,7 @@ def test_streamed_addition_overlaps_its_transfers():
     )
     step = Step("c", conv, ("x",), ("t",), {"x": REGION, "t": 2 * REGION}, 0)
     plan = _plan(workload, step, Step("a", add, (), (), {}, 8192))
-    graph = lower(workload, machine, plan)
+    graph = expand(lower(workload, machine, plan))
     tiles = 2048 // add.tiling.m
     mine = Counter(task.kind for task in graph.tasks if task.op == "a")
     assert mine[TaskKind.VECTOR] == mine[TaskKind.STORE_OUTPUT] == tiles
@@ -309,8 +311,8 @@ def test_streamed_addition_overlaps_its_transfers():
 def test_protection_latency_is_charged_to_tasks_that_touch_the_structure(structure, extra):
     workload, machine = one_conv(), edge_npu()
     plan = random_plan(workload, machine, 3)
-    plain = lower(workload, machine, plan)
-    slow = lower(workload, replace(machine, protection={structure: extra}), plan)
+    plain = expand(lower(workload, machine, plan))
+    slow = expand(lower(workload, replace(machine, protection={structure: extra}), plan))
     for before, after in zip(plain.tasks, slow.tasks, strict=True):
         compute = before.kind in (TaskKind.ARRAY, TaskKind.VECTOR)
         # A transfer and its set-up are one: the set-up carries the latency.

@@ -17,6 +17,7 @@ from accelsim.mapping import candidates
 from accelsim.plan import MemoryPlan, Step, Tiling
 from accelsim.sim.check import TraceError, check_placement
 from accelsim.sim.engine import simulate
+from accelsim.sim.expand import expand
 from accelsim.sim.trace import Trace
 from accelsim.taskgraph import Task, TaskKind
 
@@ -50,22 +51,26 @@ def _of(trace: Trace, kinds: tuple[TaskKind, ...]) -> list[Task]:
 @settings(max_examples=25, deadline=None)
 def test_channels_carry_one_transfer_at_a_time_and_dram_only_bytes(seed, channels):
     workload, machine = random_network(seed % 7), edge_npu(dma=Dma(channels, 16))
-    trace = simulate(lower(workload, machine, random_plan(workload, machine, seed)))
+    trace = simulate(expand(lower(workload, machine, random_plan(workload, machine, seed))))
     loads, stores = _of(trace, LOADS), _of(trace, STORES)
     inbound = max(1, channels - 1)
+    names = [f"dma.{channel}" for channel in range(channels)]
+    # A single channel has a queue for each direction, which share it as a port.
+    queues = names if channels > 1 else ["dma.0.load", "dma.0.store"]
     assert [task.resources[0] for task in loads] == [
-        f"dma.{turn % inbound}" for turn in range(len(loads))
+        queues[turn % inbound] for turn in range(len(loads))
     ]
-    assert {task.resources[0] for task in stores} <= {f"dma.{channels - 1}"}
+    assert {task.resources[0] for task in stores} <= {queues[-1]}
     for task in trace.graph.tasks:
         moves = task.kind in (*LOADS, *STORES)
         assert ("dram" in task.resources) == moves
         if moves:
             moved = task.dram_read_bytes + task.dram_write_bytes
             assert task.cycles == -(-moved * 5 // 32)
+            assert ("dma.0" in task.resources[1:]) == (channels == 1)
             setup = trace.graph.tasks[task.id - 1]
             assert setup.kind is TaskKind.DMA_SETUP
-            assert (setup.cycles, setup.resources) == (66, task.resources[:1])
+            assert (setup.cycles, setup.resources) == (66, task.resources[:-1])
     # Bytes of loads arrive in the order of issue: no prefetch overtakes.
     ends = [trace.rows[task.id].end for task in loads]
     assert ends == sorted(ends)
@@ -94,7 +99,9 @@ def test_one_channel_may_set_up_one_direction_between_the_others_set_up_and_byte
         key=lambda c: c.tiling.m,
     )
     step = Step("c", conv, ("x",), ("t",), {"x": REGION, "t": 2 * REGION}, 0)
-    trace = simulate(lower(workload, machine, _plan(step, Step("a", add, (), (), {}, 8192))))
+    trace = simulate(
+        expand(lower(workload, machine, _plan(step, Step("a", add, (), (), {}, 8192))))
+    )
     held = [task for task, _ in trace.on("dma.0")]
     assert any(a.kind is b.kind is TaskKind.DMA_SETUP for a, b in pairwise(held))
 
@@ -107,7 +114,7 @@ def test_set_up_overlaps_with_bytes_of_another_channel():
         machine = edge_npu(dma=Dma(channels, 16))
         c = candidate_of(workload.ops[0], workload, machine, Tiling(144, 8, 72))
         step = Step("conv", c, ("x",), (), {"x": REGION, "y": 2 * REGION}, 0)
-        trace = simulate(lower(workload, machine, _plan(step)))
+        trace = simulate(expand(lower(workload, machine, _plan(step))))
         second = _of(trace, LOADS)[1]
         ends[channels] = trace.rows[second.id].end
     weights = (8 * 72 + 8 * 4) * 5 // 32
@@ -127,7 +134,7 @@ def test_streamed_inputs_wait_for_the_step_before(channels):
     ]
     places = {"t": REGION, "u": 2 * REGION}
     plan = _plan(Step("a", chosen[0], (), (), places, 0), Step("b", chosen[1], (), (), places, 0))
-    trace = simulate(lower(workload, machine, plan))
+    trace = simulate(expand(lower(workload, machine, plan)))
     check_placement(trace, capacity=3 * REGION)
     over = max(trace.rows[t.id].end for t in trace.graph.tasks if t.op == "a")
     loads = [t for t in trace.graph.tasks if t.op == "b" and t.dram_read_bytes]
@@ -151,7 +158,7 @@ def test_first_input_of_a_prefetching_step_waits_for_the_step_before():
     ]
     places = {"t": REGION, "u": 2 * REGION}
     steps = [Step("a", chosen[0], (), (), places, 0), Step("b", chosen[1], (), (), places, 8192)]
-    trace = simulate(lower(workload, machine, _plan(*steps)))
+    trace = simulate(expand(lower(workload, machine, _plan(*steps))))
     over = max(trace.rows[t.id].end for t in trace.graph.tasks if t.op == "a")
     weights, inputs = (
         min(trace.rows[t.id].start for t in trace.graph.tasks if t.op == "b" and t.kind is kind)
@@ -170,7 +177,7 @@ def test_reduction_split_by_hand():
     machine = edge_npu(array=SystolicArray(8, 4), accumulators=AccumulatorSram(1 << 14))
     c = candidate_of(workload.ops[0], workload, machine, Tiling(144, 4, 48))
     step = Step("conv", c, ("x",), (), {"x": REGION, "y": 2 * REGION}, 0)
-    graph = lower(workload, machine, _plan(step))
+    graph = expand(lower(workload, machine, _plan(step)))
     first, second = (task for task in graph.tasks if task.kind is TaskKind.ARRAY)
     sums = 144 * 4 * 4
     assert first.accumulator_write_bytes == 6 * sums
@@ -192,6 +199,6 @@ def test_an_addition_reads_both_operands_and_writes_its_result():
     add = next(c for c in candidates(workload.ops[1], workload, machine) if not c.streamed)
     places = {"x": REGION, "t": 2 * REGION, "y": 3 * REGION}
     plan = _plan(Step("c", conv, ("x",), (), places, 0), Step("a", add, (), (), places, 8192))
-    (task,) = (t for t in lower(workload, machine, plan).tasks if t.op == "a")
+    (task,) = (t for t in expand(lower(workload, machine, plan)).tasks if t.op == "a")
     assert (task.sram_read_bytes, task.sram_write_bytes) == (2 * 2048, 2048)
     assert task.cycles == 8 + 3 * 2048 // 32  # the port, not the 16 lanes, is the limit

@@ -28,6 +28,7 @@ from accelsim.mapping.layout import align
 from accelsim.mapping.tiles import array_op, count_fills
 from accelsim.plan import MemoryPlan, Step, Tiling
 from accelsim.sim.engine import simulate
+from accelsim.sim.expand import expand
 from accelsim.taskgraph import TaskKind
 
 
@@ -70,7 +71,7 @@ def test_resnet20_estimates_are_close_to_simulated_single_operators():
             loads = tuple(n for n in op.inputs if n not in c.streamed)
             steps = (Step(op.name, c, loads, (), places, 0),)
             plan = MemoryPlan(steps, 0, 0, 0, 0, 0, 0, "latency", False, "feasible", "")
-            trace = simulate(lower(workload, machine, plan))
+            trace = simulate(expand(lower(workload, machine, plan)))
             ends = [trace.rows[t.id].end for t in trace.graph.tasks if t.kind is TaskKind.RELOAD]
             assert 0.85 <= (trace.cycles - max(ends, default=0)) / c.cycles <= 1.1, c
 

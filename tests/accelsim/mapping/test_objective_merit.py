@@ -24,6 +24,7 @@ from accelsim.lower import lower
 from accelsim.mapping import Objective, candidates
 from accelsim.mapping.objective import traffic
 from accelsim.plan import MemoryPlan, Step, Tiling
+from accelsim.sim.expand import expand
 from accelsim.taskgraph import TaskKind
 
 
@@ -102,7 +103,7 @@ def test_closed_form_moves_equal_the_unrolled_loop(
     loads = () if stream else ("x",)
     step = Step("conv", chosen, loads, (), {"x": REGION, "y": 2 * REGION}, 0)
     plan = MemoryPlan((step,), 0, 0, 0, 0, 0, 0, "latency", False, "feasible", "hand")
-    _compare(lower(workload, machine, plan).tasks, chosen, machine)
+    _compare(expand(lower(workload, machine, plan)).tasks, chosen, machine)
 
 
 @given(seed=st.integers(0, 200))
@@ -110,7 +111,7 @@ def test_closed_form_moves_equal_the_unrolled_loop(
 def test_moves_of_whole_networks_equal_their_tasks(seed):
     workload, machine = random_network(seed % 5), edge_npu()
     plan = random_plan(workload, machine, seed)
-    graph = lower(workload, machine, plan)
+    graph = expand(lower(workload, machine, plan))
     for step in plan.steps:
         _compare([t for t in graph.tasks if t.op == step.op], step.candidate, machine)
 

@@ -18,6 +18,7 @@ from accelsim.mapping.vector_tiles import tile_kinds, vector_input_bytes, vector
 from accelsim.plan import MemoryPlan, Step, Tiling
 from accelsim.sim.check import check_placement
 from accelsim.sim.engine import simulate
+from accelsim.sim.expand import expand
 from accelsim.workload.graph import Op, OpKind, Role, Tensor, Window, Workload
 
 
@@ -131,7 +132,7 @@ def test_pool_candidates_lower_to_their_own_figures(capacity, channels, kernel, 
             {n: REGION * (i + 1) for i, n in enumerate(names)}, 0,
         )  # fmt: skip
         plan = MemoryPlan((step,), 0, 0, 0, 0, 0, 0, "latency", False, "feasible", "hand")
-        graph = lower(workload, machine, plan)
+        graph = expand(lower(workload, machine, plan))
         assert sum(t.dram_read_bytes for t in graph.tasks) == plan_traffic(workload, plan)[0]
         assert sum(t.dram_write_bytes for t in graph.tasks) == plan_traffic(workload, plan)[1]
         assert sum(t.vector_ops for t in graph.tasks) == op.vector_ops

@@ -120,6 +120,23 @@ def test_quantise_behind_a_view_fuses(tmp_path):
     assert workload.tensors["v.q"].shape == (1, 48)
 
 
+def test_transposed_convolution_becomes_integer(tmp_path):
+    nodes, consts = qdq("x")
+    pair, more = qdq("w", 0.01, 0, np.int8)
+    tail, last = qdq("r")
+    up = node("ConvTranspose", ["x.d", "w.d"], "c", "up", strides=[2, 2])
+    nodes += [*pair, up, node("Relu", ["c"], "r", "relu"), *tail]
+    constants = {**consts, **more, **last, "w": weights(2, 3, 2, 2)}
+    workload = build(nodes, ["r.d"], constants, tmp_path)
+    assert kinds(workload) == ["quantize", *["conv"] * 4, "transpose"]
+    dense = workload.ops[1:5]
+    assert {op.fused for op in dense} == {("Relu", "QuantizeLinear")}
+    assert {workload.tensors[op.weight].dtype for op in dense} == {"int8"}
+    assert {workload.tensors[op.output].dtype for op in workload.ops} == {"uint8"}
+    assert workload.parts == {"w.q": tuple(op.weight for op in dense)}
+    assert workload.outputs == ("r.q",)
+
+
 def test_moving_operators_become_integer(tmp_path):
     nodes, consts = qdq("x")
     tail, more = qdq("m")

@@ -1,5 +1,7 @@
 """Known answers: each operator in a network of its own."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from onnx_builders import info, model, node, one, save, weights
@@ -252,6 +254,46 @@ def test_batch_fills_the_free_dimension_everywhere(tmp_path):
     assert many.macs == 7 * single.macs
     assert many.tensors["x0"].shape == (7, 3, 8, 8)
     assert many.weight_bytes == single.weight_bytes
+
+
+def test_files_of_old_opsets_in_half_precision(tmp_path):
+    nodes = [
+        node("Conv", ["x", "w"], "c", "conv", kernel_shape=[3, 3], auto_pad="SAME_UPPER"),
+        node("Add", ["c", "b"], "a", "add"),
+        node("Dropout", ["a"], "d", "drop", ratio=0.5),
+        node("MaxPool", ["d"], "p", "pool", kernel_shape=[2, 2], strides=[2, 2]),
+        node("GlobalAveragePool", ["p"], "g", "gap"),
+        node("Reshape", ["g", "shape"], "f"),
+        node("Softmax", ["f"], "y", "soft"),
+    ]
+    constants = {
+        "w": weights(4, 3, 3, 3).astype(np.float16), "b": weights(4, 1, 1).astype(np.float16),
+        "shape": np.array([1, 4]),
+    }  # fmt: skip
+    proto = model(nodes, [info("x", [1, 3, 8, 8])], ["y"], constants, opset=7)
+    proto.graph.input[0].type.tensor_type.elem_type = 10
+    proto.graph.output[0].type.tensor_type.elem_type = 10
+    workload = read_onnx(save(proto, tmp_path))
+    assert [op.kind.value for op in workload.ops] == [
+        "conv", "add", "max_pool", "global_average_pool", "softmax",
+    ]  # fmt: skip
+    assert workload.macs == 64 * 27 * 4
+    assert {tensor.dtype for tensor in workload.tensors.values()} == {"float16"}
+
+
+SHARED = Path(__file__).parents[4] / "shared/data/models"
+
+
+@pytest.mark.parametrize(
+    ("name", "macs"),
+    [("mnist_cntk_opset8", 28**2 * 25 * 8 + 14**2 * 200 * 16 + 256 * 10),
+     ("squeezenet1_fp16_opset7", 349_151_936)],
+)  # fmt: skip
+def test_published_files_of_old_opsets(name, macs):
+    path = SHARED / f"{name}.onnx"
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not beside the repository")
+    assert read_onnx(path).macs == macs
 
 
 def test_dead_nodes_are_dropped_and_names_made_unique(tmp_path):

@@ -1,0 +1,172 @@
+"""Operators whose mapping the user fixed, in part or whole: obeyed to the letter or refused.
+
+What is fixed is taken as it is; what is left open is searched as usual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from accelsim.arch.parts import Accelerator
+from accelsim.errors import AccelsimError, Location, Mistake, suggest
+from accelsim.mapping.array import nests, part_row_sizes, realise, row_sizes
+from accelsim.mapping.objective import Objective
+from accelsim.mapping.rules import objections
+from accelsim.mapping.search import array_pool_cycles, thin, variants
+from accelsim.mapping.tiles import array_op
+from accelsim.mapping.timing import Timing
+from accelsim.mapping.vector import vector_candidate, vector_candidates
+from accelsim.mapping.vector_tiles import whole
+from accelsim.plan import Candidate, Tiling
+from accelsim.workload.graph import Op, Workload
+
+
+@dataclass(frozen=True)
+class FixedMapping:
+    """What a config fixes for the operators whose name matches ``pattern`` (shell wildcards)."""
+
+    pattern: str
+    m: int | None = None
+    """Output pixels (rows of A) per tile; likewise below, see :class:`accelsim.plan.Tiling`."""
+    n: int | None = None
+    k: int | None = None
+    order: str | None = None
+    stream: tuple[str, ...] | None = None
+    """Tensors that stay in the backing memory; ``inputs`` and ``output`` stand for the operator's
+    own. An empty list: everything is resident. None: open."""
+    location: Location | None = None
+
+    def matches(self, op: Op) -> bool:
+        """Whether it is about ``op``."""
+        return fnmatchcase(op.name, self.pattern)
+
+
+def fixed_for(op: Op, fixed: Sequence[FixedMapping]) -> FixedMapping | None:
+    """The last entry that matches (later ones are more special); None if there is none."""
+    return next((entry for entry in reversed(fixed) if entry.matches(op)), None)
+
+
+def require_matches(fixed: Sequence[FixedMapping], workload: Workload) -> None:
+    """Raise AccelsimError (M341) with every pattern that no operator matches."""
+    names = [op.name for op in workload.ops]
+    wrong = [
+        Mistake(
+            "M341",
+            f"no operator is called '{entry.pattern}'",
+            suggest(entry.pattern, names),
+            entry.location,
+        )
+        for entry in fixed
+        if not any(entry.matches(op) for op in workload.ops)
+    ]
+    if wrong:
+        raise AccelsimError(wrong)
+
+
+def fixed_candidates(
+    op: Op,
+    fixed: FixedMapping,
+    workload: Workload,
+    accelerator: Accelerator,
+    objective: str,
+) -> tuple[Candidate, ...]:
+    """Ways to run ``op`` that agree with what is fixed.
+
+    Raises AccelsimError (M340) with everything that keeps it from being executed as written.
+    """
+    _require_legal(op, fixed, workload, accelerator)
+    goal, timing = Objective(accelerator, objective), Timing(accelerator)
+    found: list[Candidate] = []
+    for name, streamed in _residencies(op, fixed):
+        if op.gemm is None:
+            pool = _vector_pool(op, fixed, workload, streamed, name, accelerator, timing)
+        else:
+            pool = _array_pool(op, fixed, workload, streamed, name, accelerator, timing)
+        found += thin(pool, goal)
+    return tuple(found)
+
+
+def _residencies(op: Op, fixed: FixedMapping) -> list[tuple[str, frozenset[str]]]:
+    if fixed.stream is None:
+        return list(variants(op))
+    return [("fixed", _streamed(op, fixed.stream))]
+
+
+def _streamed(op: Op, names: tuple[str, ...]) -> frozenset[str]:
+    found: set[str] = set()
+    for name in names:
+        if name == "inputs":
+            found |= set(op.inputs)
+        elif name == "output":
+            found.add(op.output)
+        else:
+            found.add(name)
+    return frozenset(found)
+
+
+def _require_legal(
+    op: Op, fixed: FixedMapping, workload: Workload, accelerator: Accelerator
+) -> None:
+    given = Tiling(
+        fixed.m if fixed.m is not None else 1,
+        fixed.n if fixed.n is not None else 1,
+        fixed.k if fixed.k is not None else 1,
+        fixed.order or "nmk",
+    )
+    streamed = _streamed(op, fixed.stream or ())
+    wrong = [
+        Mistake("M340", f"operator '{op.name}': {why}", hint, fixed.location)
+        for why, hint in objections(op, workload, given, streamed, accelerator)
+    ]
+    if wrong:
+        raise AccelsimError(wrong)
+
+
+def _array_pool(
+    op: Op,
+    fixed: FixedMapping,
+    workload: Workload,
+    streamed: frozenset[str],
+    variant: str,
+    accelerator: Accelerator,
+    timing: Timing,
+) -> list[Candidate]:
+    operands = array_op(op, workload)
+    pixels = (*row_sizes(operands), *part_row_sizes(operands)) if fixed.m is None else (fixed.m,)
+    loops = nests(
+        operands, accelerator, timing, pixels,
+        channels=None if fixed.n is None else (fixed.n,),
+        reductions=None if fixed.k is None else (fixed.k,),
+        orders=None if fixed.order is None else (fixed.order,),
+    )  # fmt: skip
+    before = array_pool_cycles(op, workload, timing)
+    hides = (before, None) if operands.constant else (None,)
+    return [
+        realise(nest, operands, streamed, variant, accelerator, timing, hidden=hidden)
+        for nest in loops
+        for hidden in hides
+    ]
+
+
+def _vector_pool(
+    op: Op,
+    fixed: FixedMapping,
+    workload: Workload,
+    streamed: frozenset[str],
+    variant: str,
+    accelerator: Accelerator,
+    timing: Timing,
+) -> list[Candidate]:
+    if fixed.m is None and fixed.n is None:
+        return [
+            c
+            for wide in (True, False)
+            for c in vector_candidates(
+                op, workload, streamed, variant, accelerator, timing, wide=wide
+            )
+        ]
+    most = whole(op, workload.tensors[op.output])
+    tiling = Tiling(fixed.m or most.m, fixed.n or most.n, 1)
+    return [vector_candidate(op, workload, tiling, streamed, variant, accelerator, timing)]
