@@ -211,10 +211,20 @@ def schema() -> None:
 @app.command()
 def explain(
     name: Annotated[
-        str, typer.Argument(help="a metric, config key, protection, error or exit code")
+        str,
+        typer.Argument(
+            help="a metric, config key, protection, error or exit code; or a config file: its "
+            "mapping"
+        ),
     ],
+    sets: Sets = None,
 ) -> None:
-    """Say what a name means, with unit, default and source."""
+    """Say what a name means, with unit, default and source, or how a config is mapped."""
+    if name.endswith((".yaml", ".yml")):
+        from accelsim.pipeline import explain_config
+
+        sys.stdout.write(explain_config(name, _overrides(sets)) + "\n")
+        return
     from accelsim.config.explain import explain as explain_name
 
     sys.stdout.write(explain_name(name).rstrip("\n") + "\n")

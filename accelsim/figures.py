@@ -61,6 +61,10 @@ def simulation_metrics(done: Simulated) -> dict[str, Metric]:
             metric("throughput.inferences_per_s", done.batch / seconds, "sim"),
             metric("utilisation.mac", macs / (cycles * pes), "sim"),
             metric("bound.resource", bound_resource(trace), "sim"),
+            *(
+                metric(f"bound.{resource}_cycles", least, "sim")
+                for resource, least in done.bounds_cycles.items()
+            ),
             metric("macs.total", macs, "workload"),
             metric("energy.total_j", done.energy.total_j, "cost"),
             metric("energy.dram_j", done.energy.dram_j, "cost"),

@@ -201,6 +201,18 @@ def validate(config: str | Path, overrides: Mapping[str, object] | None = None) 
     return study
 
 
+def explain_config(config: str | Path, overrides: Mapping[str, object] | None = None) -> str:
+    """How the base run of a config is mapped: search space, choice and bounds per operator."""
+    from accelsim.stages.mapping_text import explain_mapping
+
+    study = load_study(config, overrides or {}, None)
+    if not study.base.simulate:
+        raise AccelsimError(
+            Mistake("U011", f"'{config}' simulates nothing: there is no mapping", "simulate: true")
+        )
+    return explain_mapping(study.base, read_workload(study.base))
+
+
 def run_variant(
     name: str, config: RunConfig, workers: int, progress: Progress
 ) -> tuple[VariantRecord, Trace | None]:

@@ -106,6 +106,7 @@ ERROR_CODES: dict[str, str] = {
     "U007": "an output that would overwrite a file of yours",
     "U008": "two runs of one command that would go to the same folder",
     "U010": "another distribution's package in place of one of accelsim",
+    "U011": "a config without a mapping to explain",
     "V601": "a target on a metric that the run did not produce",
     "V602": "a metrics.json to compare with that cannot be used",
     "W101": "a network file that cannot be read",

@@ -14,7 +14,6 @@ from typing import NamedTuple, Protocol
 from accelsim.arch.parts import Accelerator
 from accelsim.cost.registers import register_activity
 from accelsim.dataflow.counts import ceil_div
-from accelsim.program import Block, Program, distinct
 from accelsim.taskgraph import Task, TaskGraph, TaskKind
 
 
@@ -182,37 +181,9 @@ def graph_activity(
     seen: Counter[_Event] = Counter()
     for task in graph.tasks if tasks is None else tasks:
         reads = ((graph.values[a.value].kind, a.bytes) for a in task.reads)
-        held = _stationary(reads, accelerator) if task.macs else 0
+        held = held_operands(reads, accelerator) if task.macs else 0
         seen[_Counts.of(task), task.cycles, held] += 1
     return _total(seen, accelerator)
-
-
-def program_activity(
-    program: Program, accelerator: Accelerator, blocks: Iterable[Block] | None = None
-) -> Activity:
-    """Totals of a program, or of some of its blocks, without unrolling its loops: what
-    :func:`graph_activity` gives for the expanded graph."""
-    seen: Counter[_Event] = Counter()
-    for block in program.blocks if blocks is None else blocks:
-        for command, times in distinct(block.body):
-            work = command.work
-            reads = ((block.buffers[t.buffer].kind, t.bytes) for t in work.reads)
-            held = _stationary(reads, accelerator) if work.macs else 0
-            seen[_Counts.of(work), command.cycles, held] += times
-    return _total(seen, accelerator)
-
-
-def activity_by_op(graph: TaskGraph | Program, accelerator: Accelerator) -> dict[str, Activity]:
-    """Totals per operator in execution order; ``cycles`` stays 0."""
-    if isinstance(graph, Program):
-        blocks: dict[str, list[Block]] = {name: [] for name in graph.op_order}
-        for block in graph.blocks:
-            blocks.setdefault(block.op, []).append(block)
-        return {op: program_activity(graph, accelerator, mine) for op, mine in blocks.items()}
-    tasks: dict[str, list[Task]] = {name: [] for name in graph.op_order}
-    for task in graph.tasks:
-        tasks.setdefault(task.op, []).append(task)
-    return {op: graph_activity(graph, accelerator, mine) for op, mine in tasks.items()}
 
 
 def _total(seen: Counter[_Event], accelerator: Accelerator) -> Activity:
@@ -249,7 +220,7 @@ _Event = tuple[_Counts, int, int]
 """What happens, its cycles, and the operands it loads into holding registers."""
 
 
-def _stationary(reads: Iterable[tuple[str, int]], accelerator: Accelerator) -> int:
+def held_operands(reads: Iterable[tuple[str, int]], accelerator: Accelerator) -> int:
     """Elements of the operand that stays in the PEs, from the (kind, bytes) that a task reads: ws
     the weights (or the second operand), is the inputs."""
     array = accelerator.array

@@ -24,15 +24,11 @@ from collections.abc import Sequence
 
 from accelsim.arch.parts import Accelerator
 from accelsim.arch.protection import protection_of
-from accelsim.cost.activity import (
-    Activity,
-    activity_by_op,
-    graph_activity,
-    program_activity,
-)
+from accelsim.cost.activity import Activity, graph_activity
 from accelsim.cost.area import LANE_REGISTER_BITS, area
 from accelsim.cost.breakdown import EnergyBreakdown
 from accelsim.cost.constants import Constants, constants
+from accelsim.cost.program_activity import ProgramActivity, activity_by_op
 from accelsim.cost.registers import clocked_bits
 from accelsim.cost.scaling import power_law
 from accelsim.cost.tables import DRAM, TABLES
@@ -65,7 +61,7 @@ def energy(graph: TaskGraph | Program, cycles: int, accelerator: Accelerator) ->
     """
     units = unit_energies(accelerator)
     if isinstance(graph, Program):
-        did = program_activity(graph, accelerator)
+        did = ProgramActivity(accelerator).program(graph)
     else:
         did = graph_activity(graph, accelerator)
     return _breakdown(did, cycles, accelerator, units)

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import fields
 
 from accelsim.arch.parts import Accelerator
-from accelsim.cost.activity import Activity, activity_of
-from accelsim.dataflow.counts import ceil_div
-from accelsim.program import Block, Command, Program, Work, distinct
+from accelsim.cost.activity import Activity, activity_of, graph_activity, held_operands
+from accelsim.program import Block, Command, Program, distinct
+from accelsim.taskgraph import Task, TaskGraph
 
 Values = tuple[int, ...]
 """The fields of an :class:`Activity` in order."""
@@ -45,7 +45,8 @@ class ProgramActivity:
 
     def _command(self, command: Command, block: Block) -> Values:
         work = command.work
-        held = self._stationary(work, block) if work.macs else 0
+        reads = ((block.buffers[touch.buffer].kind, touch.bytes) for touch in work.reads)
+        held = held_operands(reads, self._accelerator) if work.macs else 0
         key = (
             work.kind, command.cycles, held, work.dram_read_bytes, work.dram_write_bytes,
             work.sram_read_bytes, work.sram_write_bytes, work.accumulator_read_bytes,
@@ -57,18 +58,16 @@ class ProgramActivity:
             found = self._known[key] = tuple(getattr(one, field.name) for field in fields(one))
         return found
 
-    def _stationary(self, work: Work, block: Block) -> int:
-        """Elements of the operand that stays in the PEs, see ``graph_activity``."""
-        array = self._accelerator.array
-        if array.dataflow not in ("ws", "is"):
-            return 0
-        operands = [
-            touch.bytes
-            for touch in work.reads
-            if block.buffers[touch.buffer].kind in ("weight", "activation")
-        ]
-        if not operands or (array.dataflow == "is" and len(operands) < 2):
-            return 0
-        size = operands[-1] if array.dataflow == "ws" else operands[0]
-        bits = array.weight_bits if array.dataflow == "ws" else array.operand_bits
-        return size // ceil_div(bits, 8)
+
+def activity_by_op(graph: TaskGraph | Program, accelerator: Accelerator) -> dict[str, Activity]:
+    """Totals per operator in execution order; ``cycles`` stays 0."""
+    if isinstance(graph, Program):
+        folded, zero = ProgramActivity(accelerator), Activity()
+        found = dict.fromkeys(graph.op_order, zero)
+        for block in graph.blocks:
+            found[block.op] = found.get(block.op, zero) + folded.block(block)
+        return found
+    tasks: dict[str, list[Task]] = {name: [] for name in graph.op_order}
+    for task in graph.tasks:
+        tasks.setdefault(task.op, []).append(task)
+    return {op: graph_activity(graph, accelerator, mine) for op, mine in tasks.items()}

@@ -5,8 +5,8 @@ size of one bank, times 1 + 0.1 log2(banks) for the way to it. An access of w bi
 that: bit lines and sense amplifiers dominate, and decoding shared by a wide word earns nothing.
 
 Area: cells, plus a periphery that is as large as the cells (array efficiency 0.5) as long as a bank
-has its natural shape, 512 rows. Half of the periphery belongs to columns: a port wider than a row
-of the natural shape multiplies it. Banks add 0.05 log2(banks) for routing.
+has 32 rows or more. Half of the periphery belongs to columns: a port so wide that fewer rows are
+left multiplies it. Banks add 0.05 log2(banks) for routing.
 
 The factors are assumptions (:data:`accelsim.cost.tables.SRAM_FORM`); leakage is a density times
 this area.
@@ -39,8 +39,8 @@ def macro_um2(size: int, width_bytes: int, banks: int, technology_nm: int) -> fl
     cell = AREA["sram_bit_cell"].value
     if technology_nm != REFERENCE_NM:
         cell = sram_cell_um2(technology_nm)
-    natural = bits / banks / SRAM_FORM["bank_rows"].value
-    stretch = max(1.0, 8 * width_bytes / natural)
+    widest = bits / banks / SRAM_FORM["bank_rows"].value
+    stretch = max(1.0, 8 * width_bytes / widest)
     columns = SRAM_FORM["column_periphery"].value
     efficiency = AREA["sram_array_efficiency"].value
     periphery = (1 / efficiency - 1) * (1 - columns + columns * stretch)

@@ -218,7 +218,7 @@ SRAM_FORM: Mapping[str, Entry] = MappingProxyType(
             "drivers)", 0, "E",
         ),
         "bank_rows": Entry(
-            512.0, "words", "assumed: cells on a bit line at most; a wider port shortens them", 0,
+            32.0, "words", "assumed: a bank of at least so many rows has the array efficiency", 0,
             "E",
         ),
     }

@@ -97,6 +97,15 @@ PERFORMANCE: tuple[tuple[str, Facts], ...] = (
         ),
     ),
     (
+        "at least",
+        (
+            ("bound.compute_cycles", lambda v: f"{v:,} cycles for the MACs"),
+            ("bound.vector_cycles", lambda v: f"{v:,} for element operations"),
+            ("bound.dram_cycles", lambda v: f"{v:,} for DRAM traffic"),
+            ("bound.weights_cycles", lambda v: f"{v:,} for the weights"),
+        ),
+    ),
+    (
         "array",
         (
             ("utilisation.mac", lambda v: f"{percent(v)} of its peak MAC rate"),

@@ -43,9 +43,7 @@ def expand(program: Program, *, limit: int = MOST_COMMANDS) -> TaskGraph:
 
 def expand_works(program: Program) -> tuple[Work, ...]:
     """What every task of ``expand(program)`` does, by task id."""
-    return tuple(
-        command.work for block in program.blocks for command in commands_of(block.body)
-    )
+    return tuple(command.work for block in program.blocks for command in commands_of(block.body))
 
 
 def unfold(folded: FoldedTrace, graph: TaskGraph | None = None) -> Trace:
@@ -155,9 +153,7 @@ class _Slots:
         self._had = [0] * len(buffers)
 
     def accesses(self, touches: tuple[Touch, ...]) -> tuple[Access, ...]:
-        return tuple(
-            [Access(self._of(touch), touch.bytes, touch.from_start) for touch in touches]
-        )
+        return tuple([Access(self._of(touch), touch.bytes, touch.from_start) for touch in touches])
 
     def _of(self, touch: Touch) -> int:
         """Value that is touched; reads come before writes, so a read means the value before."""

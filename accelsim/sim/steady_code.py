@@ -7,7 +7,8 @@ be put down as the number of its command in the list (*pc*) and one iteration pe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from accelsim.program import Work
@@ -22,7 +23,12 @@ loops around; later iterations need as many more as the iterations hold."""
 class LoopInfo:
     """One loop of the tree. The lower fields belong to the run: who looks for repetition here."""
 
+    node: Loop
     depth: int
+    height: int
+    """Levels of loops from this one inwards, itself included."""
+    twin: LoopInfo | None
+    """The outermost loop around (or this one) that the program contains elsewhere, too."""
     count: int
     holds: list[int]
     """Per queue: commands in one iteration."""
@@ -86,7 +92,7 @@ class Code:
 def compile_code(tree: Part, queues: int, ports: int) -> Code:
     """Compile a skeleton of a program with so many queues and ports."""
     code = Code(queues, ports, _depth(tree))
-    _Compiler(code).walk(tree)
+    _Compiler(code, _occurrences(tree)).walk(tree)
     for nests in code.nests:
         nests.append(())
     return code
@@ -97,9 +103,20 @@ def _depth(body: Part) -> int:
     return max((1 + depth for depth in inner), default=0)
 
 
+def _occurrences(tree: Part) -> Counter[Loop]:
+    """How often each loop is written in the tree."""
+    found: Counter[Loop] = Counter()
+    for node in tree:
+        if isinstance(node, Loop):
+            found[node] += 1
+            found.update(_occurrences(node.body))
+    return found
+
+
 class _Compiler:
-    def __init__(self, code: Code) -> None:
+    def __init__(self, code: Code, seen: Mapping[Loop, int]) -> None:
         self._code = code
+        self._seen = seen
         self._before = [0] * code.queues  # commands of each queue so far, loops counted in full
         self._stack: list[LoopInfo] = []
         self._nests: list[list[tuple[View, ...]]] = [[()] * code.queues]  # per depth and queue
@@ -145,7 +162,11 @@ class _Compiler:
     def _loop(self, node: Loop) -> None:
         queues = self._code.queues
         before = list(self._before)
-        loop = LoopInfo(len(self._stack), node.count, [], [None] * queues)
+        twin = self._stack[-1].twin if self._stack else None
+        height = 1 + _depth(node.body)
+        loop = LoopInfo(node, len(self._stack), height, twin, node.count, [], [None] * queues)
+        if twin is None and self._seen[node] > 1:
+            loop.twin = loop
         self._stack.append(loop)
         self._nests.append([()] * queues)
         self.walk(node.body)
@@ -166,9 +187,36 @@ class _Compiler:
             outer = self._stack[-1].views[queue]
             assert outer is not None
             more = loop.count - 1
-            _raise_needs(outer.needs, [(q, n + more * loop.holds[q]) for q, n in view.needs.items()])
+            _raise_needs(
+                outer.needs, [(q, n + more * loop.holds[q]) for q, n in view.needs.items()]
+            )
 
 
 def _raise_needs(largest: dict[int, int], needs: Sequence[Need]) -> None:
     for queue, constant in needs:
         largest[queue] = max(largest.get(queue, constant), constant)
+
+
+def unmet_needs(
+    code: Code, pc: Sequence[int], turn: Sequence[int], done: Sequence[int], queue: int
+) -> list[Need]:
+    """(other queue, need) for every unmet need of the current command of ``queue``, which is not at
+    its end, given command, iterations and ended commands of all queues."""
+    found = []
+    nest = code.nests[queue][pc[queue]]
+    for other, constant in code.needs[queue][pc[queue]]:
+        need = constant + added_need(nest, other, turn)
+        if done[other] < need:
+            found.append((other, need))
+    return found
+
+
+def largest_need(view: View, other: int, turn: Sequence[int], nth: int) -> int:
+    """No command up to the ``nth`` iteration of a loop needs more of ``other``; ``turn`` gives the
+    iterations of the loops around it."""
+    return view.needs[other] + added_need(view.outer, other, turn) + nth * view.loop.holds[other]
+
+
+def added_need(nest: Iterable[View], other: int, turn: Sequence[int]) -> int:
+    """What the iterations of the loops around a command add to its need of ``other``."""
+    return sum([turn[view.slot] * view.loop.holds[other] for view in nest])

@@ -39,10 +39,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from accelsim.sim.steady_code import Code, LoopInfo, View
+from accelsim.sim.steady_code import Code, LoopInfo, View, largest_need, unmet_needs
 from accelsim.sim.steady_machine import OFF, WAITING, Machine, RawItem, State
+from accelsim.sim.steady_twin import Replay, twin_key
 
 FOR_EVER = 1 << 200
 """More periods than any loop has."""
@@ -57,7 +58,10 @@ class Record:
     """Items before it."""
     index: int
     """Its place among the records."""
-    keys: list[Hashable]
+    inside: LoopInfo | None
+    """The loop with twins that it is in."""
+    keys: list[Hashable] = field(default_factory=list)
+    twin_key: Hashable = None
 
 
 class FastForward:
@@ -75,7 +79,10 @@ class FastForward:
         machine = self._machine
         state = machine.state()
         before, loop.looked = loop.looked, machine.now
-        record = Record(state, len(machine.items), len(self._records), [])
+        record = Record(state, len(machine.items), len(self._records), loop.twin)
+        if loop.twin is not None and self._replay(record, loop.twin):
+            loop.looked = machine.now
+            return True
         for key in self._keys(state, loop.depth, before):
             past = self._table.get(key)
             if past is not None and past.state.done == state.done:
@@ -93,7 +100,32 @@ class FastForward:
         self._records.append(record)
         for key in record.keys:
             self._table[key] = record
+        if record.twin_key is not None:
+            self._table[record.twin_key] = record
         return False
+
+    def _replay(self, record: Record, here: LoopInfo) -> bool:
+        """Repeat what happened in a twin of ``here``; if there is nothing, be what is repeated."""
+        machine, state = self._machine, record.state
+        key = twin_key(machine.code, state, here)
+        if key is None:
+            return False
+        device = machine.device
+        key = (key, None if device is None else device.signature(state.now))
+        past = self._table.get(key)
+        if past is None or past.inside is None:
+            record.twin_key = key
+            return False
+        replay = Replay(machine.code, past.state, past.inside, state, here)
+        later = self._records[past.index + 1 :]
+        known = bisect_left(later, True, key=lambda r: not replay.allows(r.state))
+        if not known:
+            return False
+        until = later[known - 1]
+        happened = machine.items[past.items : until.items]
+        machine.items += moved_items(happened, replay.advance, 1, replay.late)
+        machine.put(replay.applied(until.state), replay.late)
+        return True
 
     def _keys(self, state: State, depth: int, before: int) -> list[Hashable]:
         """The relative state; a second time with absolute times of what is older than ``before``,
@@ -113,9 +145,7 @@ class FastForward:
         common = (depth, state.pc, state.stage, tuple(turn), signature)
         keys: list[Hashable] = [(common, tuple(times))]
         old = [
-            q
-            for q, stage in enumerate(state.stage)
-            if stage != WAITING and state.asked[q] < before
+            q for q, stage in enumerate(state.stage) if stage != WAITING and state.asked[q] < before
         ]
         if old:
             for q in old:
@@ -151,12 +181,18 @@ class FastForward:
         return True
 
     def _forget(self, index: int) -> None:
-        """Records from ``index`` on: what happened since is one recurrence now."""
+        """Drop the records after ``index``: what has happened since is one recurrence now. The
+        record itself stays as the beginning of what a twin repeats."""
+        for record in self._records[index + 1 :]:
+            self._remove(record, record.twin_key)
         for record in self._records[index:]:
             for key in record.keys:
-                if self._table.get(key) is record:
-                    del self._table[key]
-        del self._records[index:]
+                self._remove(record, key)
+        del self._records[index + 1 :]
+
+    def _remove(self, record: Record, key: Hashable) -> None:
+        if self._table.get(key) is record:
+            del self._table[key]
 
 
 @dataclass(slots=True)
@@ -191,8 +227,8 @@ class Shift:
                     if drift:
                         shift.loose.append((view, other, drift))
             elif state.stage[queue] == WAITING:
-                needs = _unmet(code, state, queue)
-                if needs:
+                if state.pc[queue] < len(code.cycles[queue]):
+                    needs = unmet_needs(code, state.pc, state.turn, state.done, queue)
                     shift.waiting.append(needs)
             elif state.end[queue] != OFF:
                 shift.running.append(state.end[queue])
@@ -205,7 +241,9 @@ class Shift:
         for _, view, turns in self.moving:
             periods = min(periods, (view.count - 1 - until.turn[view.slot]) // turns)
         for view, other, drift in self.loose:
-            slack = self.past.done[other] - _largest_need(view, other, until)
+            slack = self.past.done[other] - largest_need(
+                view, other, until.turn, until.turn[view.slot]
+            )
             if slack < 0:
                 return -1
             if drift > 0:
@@ -245,28 +283,6 @@ class Shift:
 def _level(nest: tuple[View, ...], depth: int) -> View:
     """The loop at ``depth``, or the innermost one of a nest that is not that deep."""
     return nest[depth] if depth < len(nest) else nest[-1]
-
-
-def _unmet(code: Code, state: State, queue: int) -> list[tuple[int, int]]:
-    """(other queue, need) for every unmet need of the current command; none after the last one."""
-    at = state.pc[queue]
-    if at == len(code.cycles[queue]):
-        return []
-    found = []
-    for other, constant in code.needs[queue][at]:
-        need = constant + _added(code.nests[queue][at], other, state)
-        if state.done[other] < need:
-            found.append((other, need))
-    return found
-
-
-def _added(nest: Sequence[View], other: int, state: State) -> int:
-    return sum(state.turn[view.slot] * view.loop.holds[other] for view in nest)
-
-
-def _largest_need(view: View, other: int, state: State) -> int:
-    """Bound of the needs on ``other`` of a queue from now back to any time in this loop."""
-    return view.needs[other] + _added((*view.outer, view), other, state)
 
 
 def moved_items(

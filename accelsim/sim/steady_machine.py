@@ -235,7 +235,9 @@ class Machine:
             if stage == WAITING:
                 if at < len(code.cycles[queue]):
                     self._attempt(queue)
-                    assert self.stage[queue] == WAITING, "a command that waited has nothing to do so"
+                    assert self.stage[queue] == WAITING, (
+                        "a command that waited has nothing to do so"
+                    )
                 continue
             path = code.paths[queue][at]
             for port in path if stage == RUNNING else path[:stage]:

@@ -17,6 +17,10 @@ from accelsim.workload.onnx_fold import Folded, fold
 from accelsim.workload.onnx_shapes import SHAPE_RULES
 from accelsim.workload.onnx_types import Node, Value
 
+VISITS = 2**19
+"""Nodes looked at in all rounds of inference (a round per 1 500-node transformer takes 40 ms, and
+two are enough; only a chain of shapes that each need the one before takes many)."""
+
 
 def inferred(
     proto: Any,
@@ -30,42 +34,53 @@ def inferred(
     needs what the others found.
 
     ``constants`` and ``constant_values`` grow by what is evaluated. Second result: the values whose
-    nodes are gone because they are constants now.
+    nodes are gone because they are constants now. Raises W105, W106, and W107 beyond
+    :data:`VISITS`.
     """
     foreign = [node for node in nodes if node.key in SHAPE_RULES]
-    unknown = {n for node in nodes if node.domain for n in node.outputs}
-    # Shapes that exporters left in the file may speak of another batch; only what no rule of
-    # ours or of onnx can say is believed.
-    unknown -= {n for node in foreign for n in node.outputs}
-    kept = [info for info in proto.graph.value_info if info.name in unknown]
-    del proto.graph.value_info[:]
-    proto.graph.value_info.extend(kept)
+    _forget(proto.graph, nodes, foreign)
+    outputs = {name for node in nodes for name in node.outputs if name}
+    replaced: set[str] = set()
     try:
         onnx.checker.check_model(proto)
-        replaced: set[str] = set()
-        while True:
+        for _ in range(max(2, VISITS // max(1, len(nodes)))):
             result = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
             values = _values(result.graph, path)
             found = _apply_rules(foreign, values, path)
-            known = {**values, **found, **constant_values}
-            folded = fold(nodes, known, constants, _opset(proto))
-            for name, value in found.items():
-                kind = element_type(value.dtype)
-                info = helper.make_tensor_value_info(name, kind, list(value.shape))
-                proto.graph.value_info.append(info)
+            folded = fold(nodes, {**values, **found, **constant_values}, constants, _opset(proto))
             constants.update(folded.arrays)
             constant_values.update(folded.values)
             replaced |= folded.replaced
+            known = {**values, **found, **constant_values}
+            if not (found or folded.arrays) or outputs <= known.keys():
+                return known, replaced
+            _declare(proto.graph, found)
             _replace(proto.graph, folded)
-            if not (found or folded.arrays) or all(
-                n in known for x in nodes for n in x.outputs if n
-            ):
-                return {**known, **constant_values}, replaced
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         text = " ".join(str(error).split())
         hint = "the file breaks the ONNX rules; export it again"
         mistake = Mistake("W106", f"not a valid network: {text}", hint, Location(str(path)))
         raise AccelsimError(mistake) from error
+    message = "the network is too large: its shapes depend on each other in too many steps"
+    hint = "export it with fixed shapes"
+    raise AccelsimError(Mistake("W107", message, hint, Location(str(path))))
+
+
+def _forget(graph: Any, nodes: tuple[Node, ...], foreign: Iterable[Node]) -> None:
+    """Shapes that exporters left in the file may speak of another batch: only what no rule of ours
+    or of onnx can say is believed."""
+    unknown = {name for node in nodes if node.domain for name in node.outputs}
+    unknown -= {name for node in foreign for name in node.outputs}
+    kept = [info for info in graph.value_info if info.name in unknown]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
+
+
+def _declare(graph: Any, found: Mapping[str, Value]) -> None:
+    """What our rules found, for onnx to go on with."""
+    for name, value in found.items():
+        kind = element_type(value.dtype)
+        graph.value_info.append(helper.make_tensor_value_info(name, kind, list(value.shape)))
 
 
 def _opset(proto: Any) -> int:

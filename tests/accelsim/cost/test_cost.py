@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accelsim.arch.parts import AccumulatorSram, Dram, EnergyOptions, Scratchpad, SystolicArray
-from accelsim.cost.activity import activity_by_op, graph_activity, program_activity
+from accelsim.cost.activity import graph_activity
 from accelsim.cost.area import area
 from accelsim.cost.energy import (
     TABLES,
@@ -24,6 +24,7 @@ from accelsim.cost.energy import (
     static_pj_per_cycle,
     unit_energies,
 )
+from accelsim.cost.program_activity import ProgramActivity, activity_by_op
 from accelsim.cost.tables import AREA, AREA_SCALE, DRAM
 from accelsim.errors import AccelsimError
 from accelsim.lower import lower
@@ -140,7 +141,7 @@ def test_a_program_costs_what_its_unrolled_graph_costs(dataflow, seed):
     workload = random_network(seed % 3)
     program = lower(workload, machine, random_plan(workload, machine, seed))
     graph = expand(program)
-    assert program_activity(program, machine) == graph_activity(graph, machine)
+    assert ProgramActivity(machine).program(program) == graph_activity(graph, machine)
     assert activity_by_op(program, machine) == activity_by_op(graph, machine)
     assert energy(program, 9, machine) == energy(graph, 9, machine)
 

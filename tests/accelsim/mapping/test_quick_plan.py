@@ -34,7 +34,7 @@ def test_a_plan_by_rule_passes_every_check_of_a_simulated_run(seed, rule, capaci
 
 def test_resident_activations_save_traffic():
     large = quick_plan(resnet20(), edge_npu(scratchpad=Scratchpad(400_000)), "layer")
-    small = quick_plan(resnet20(), edge_npu(scratchpad=Scratchpad(100_000)), "layer")
+    small = quick_plan(resnet20(), edge_npu(scratchpad=Scratchpad(50_000)), "layer")
     assert large.traffic_bytes < small.traffic_bytes
 
 

@@ -8,7 +8,7 @@ from onnx_builders import info, model, node, save, weights
 from onnx_runtime import feeds, session
 
 from accelsim.errors import AccelsimError
-from accelsim.workload import OpKind, read_onnx
+from accelsim.workload import OpKind, onnx_infer, read_onnx
 from accelsim.workload.onnx_fold import MAX_EVALUATED, fold
 from accelsim.workload.onnx_types import Node, Value
 
@@ -115,6 +115,26 @@ def test_shape_may_be_a_part():
     found = fold(nodes, values, {}, 17).arrays
     assert found["a"].tolist() == [3, 5]
     assert found["b"] == 210
+
+
+def test_shapes_that_take_too_many_rounds(tmp_path, monkeypatch):
+    """Each expansion is known only once the one before it is."""
+    nodes = []
+    for index in range(8):
+        source = "x" if index == 0 else f"v{index - 1}"
+        nodes += [
+            node("Shape", [source], f"s{index}"),
+            node("ReduceProd", [f"s{index}"], f"p{index}", axes=[0]),
+            node("Concat", ["one", f"p{index}"], f"to{index}", axis=0),
+            node("Reshape", [source, f"to{index}"], f"v{index}"),
+        ]
+    nodes.append(node("Relu", ["v7"], "y"))
+    path = save(model(nodes, [info("x", [1, 4])], ["y"], {"one": np.array([1])}), tmp_path)
+    assert len(read_onnx(path).ops) == 1
+    monkeypatch.setattr(onnx_infer, "VISITS", 100)
+    with pytest.raises(AccelsimError) as caught:
+        read_onnx(path)
+    assert [m.code for m in caught.value.mistakes] == ["W107"]
 
 
 BINARY = ["Add", "Sub", "Mul", "Min", "Max"]

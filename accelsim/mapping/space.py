@@ -1,0 +1,123 @@
+"""What the mapping search looked at, and why it chose what it chose: figures for people.
+
+Nothing is decided here. For every operator: how many mappings there are to choose from, how many
+were kept for the scheduler, the chosen one beside the fastest kept one, and the cycles that no
+mapping can beat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from accelsim.arch.parts import Accelerator
+from accelsim.dataflow.counts import ceil_div
+from accelsim.mapping.array import channel_sizes, nests, reduction_sizes, row_sizes
+from accelsim.mapping.search import variants
+from accelsim.mapping.tiles import array_op
+from accelsim.mapping.timing import Timing
+from accelsim.mapping.vector import vector_tilings
+from accelsim.plan import Candidate, MemoryPlan
+from accelsim.workload.graph import Op, Workload
+
+
+@dataclass(frozen=True)
+class Space:
+    """The mappings of one operator that the search compares."""
+
+    pixels: int
+    """Tile sizes of m; likewise below. Vector operators: element tiles."""
+    channels: int
+    reductions: int
+    tilings: int
+    """Loop nests (sizes and orders) whose sums fit the accumulators."""
+    residencies: int
+    """Choices of what is resident and what streams."""
+    mappings: int
+    """Tilings x residencies, with and without early weights."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One operator: its space, the chosen mapping, and what limits it."""
+
+    op: str
+    kind: str
+    space: Space
+    kept: int | None
+    """Mappings that the scheduler chose from; None: no search (a rule)."""
+    chosen: Candidate
+    fastest: Candidate | None
+    """Of the kept ones, the one with the fewest estimated cycles."""
+    bounds: dict[str, int]
+    """Cycles that no mapping can beat, by resource."""
+
+
+def search_space(op: Op, workload: Workload, accelerator: Accelerator, timing: Timing) -> Space:
+    """Count the mappings of an operator."""
+    residencies = len(variants(op))
+    if op.gemm is None:
+        tilings = list(vector_tilings(op, workload, accelerator.vector.lanes, wide=True))
+        count = len(tilings)
+        # With everything resident there is one tile.
+        return Space(count, 1, 1, count, residencies, 1 + count * (residencies - 1))
+    operands = array_op(op, workload)
+    sizes = row_sizes(operands)
+    count = sum(1 for _ in nests(operands, accelerator, timing, sizes))
+    early = 2 if operands.constant else 1
+    return Space(
+        len(sizes),
+        len(channel_sizes(operands, accelerator.array.cols)),
+        len(reduction_sizes(operands, accelerator.array.rows)),
+        count,
+        residencies,
+        count * residencies * early,
+    )
+
+
+def op_bounds(
+    op: Op, workload: Workload, accelerator: Accelerator, timing: Timing
+) -> dict[str, int]:
+    """Cycles that no mapping of the operator can beat: MACs / PEs, element operations / lanes, the
+    bytes of its constants from their memory, its results through the scratchpad's port."""
+    array, lanes = timing.least(op)
+    constants = sum(workload.tensors[name].bytes for name in (op.weight, op.bias) if name)
+    moved = timing.transfer(constants, constant=True)
+    written = workload.tensors[op.output].bytes
+    bounds = {
+        "array": array,
+        "vector": lanes,
+        "scratchpad": ceil_div(written, accelerator.scratchpad.width_bytes),
+        moved.memory: moved.cycles if constants else 0,
+    }
+    return {name: cycles for name, cycles in bounds.items() if cycles}
+
+
+def choices(
+    workload: Workload,
+    accelerator: Accelerator,
+    plan: MemoryPlan,
+    kept: dict[str, dict[str, Candidate]] | None,
+) -> tuple[Choice, ...]:
+    """One entry per step of a plan. ``kept``: what the scheduler chose from, by operator."""
+    timing = Timing(accelerator)
+    ops = {op.name: op for op in workload.ops}
+    spaces: dict[int, Space] = {}
+    found = []
+    for step in plan.steps:
+        op = ops[step.op]
+        alike = workload.alike[op.name]
+        if alike not in spaces:
+            spaces[alike] = search_space(op, workload, accelerator, timing)
+        columns = list(kept[op.name].values()) if kept is not None else []
+        found.append(
+            Choice(
+                op.name,
+                op.kind.value,
+                spaces[alike],
+                len(columns) if kept is not None else None,
+                step.candidate,
+                min(columns, key=lambda c: (c.cycles, c.name)) if columns else None,
+                op_bounds(op, workload, accelerator, timing),
+            )
+        )
+    return tuple(found)

@@ -1,0 +1,82 @@
+"""``accelsim explain CONFIG``: the mapping of a run, operator by operator, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from accelsim.config.types import RunConfig
+from accelsim.mapping import lower_bounds
+from accelsim.mapping.space import Choice, choices
+from accelsim.plan import MemoryPlan
+from accelsim.printable import printable
+from accelsim.stages.memory import candidate_columns, given_mapping, plan_memory
+from accelsim.workload.graph import Workload
+
+
+def explain_mapping(config: RunConfig, workload: Workload) -> str:
+    """The search space, the chosen mapping and the lower bounds of a run."""
+    machine = config.accelerator
+    assert machine is not None, "the config reader asks for a machine"
+    given = given_mapping(config)
+    location = config.locations.get("accelerator.scratchpad.size")
+    plan = plan_memory(
+        workload, machine, objective=config.mapping.objective, schedule=config.schedule,
+        given=given, location=location,
+    )  # fmt: skip
+    kept = None
+    if given.rule is None:
+        wanted = "energy" if config.mapping.objective == "edp" else config.mapping.objective
+        kept = candidate_columns(workload, machine, wanted, given, location)
+    found = choices(workload, machine, plan, kept)
+    lines = [
+        f"mapping of {printable(workload.name)} on {printable(machine.name)}",
+        _how(config, plan),
+        f"lower bounds: {_bounds(lower_bounds(workload, machine))}",
+        f"all steps one after the other, estimated: {sum(c.chosen.cycles for c in found):,} cycles",
+        "",
+        "per operator: tile sizes m x n x k to choose from -> tilings that fit the accumulators,",
+        "x residencies -> mappings; kept for the scheduler; the chosen one (m pixels, n channels,",
+        "k reduction elements per tile, loops outer to inner) and what streams; estimated cycles",
+        "beside the least that any mapping of the operator takes.",
+        "",
+    ]
+    for choice in found:
+        lines += _choice(choice)
+    return "\n".join(lines)
+
+
+def _how(config: RunConfig, plan: MemoryPlan) -> str:
+    mapping = config.mapping
+    if mapping.rule is not None:
+        return f"by rule '{mapping.rule}', nothing searched, nothing proved"
+    fixed = f", {len(mapping.layers)} fixed entries obeyed" if mapping.layers else ""
+    proof = "proved optimal" if plan.proved else f"not proved (bound {plan.cost_lower_bound:,})"
+    return f"searched for {mapping.objective}{fixed}: cost {plan.cost:,}, {proof}, by {plan.solver}"
+
+
+def _bounds(bounds: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {cycles:,}" for name, cycles in bounds.items()) + " cycles"
+
+
+def _choice(choice: Choice) -> list[str]:
+    space, chosen = choice.space, choice.chosen
+    sizes = f"{space.pixels} x {space.channels} x {space.reductions}"
+    kept = "" if choice.kept is None else f"; {choice.kept} kept"
+    tiling = chosen.tiling
+    moved = ", ".join(sorted(printable(name) for name in chosen.streamed)) or "nothing"
+    lines = [
+        f"{printable(choice.op)} ({choice.kind})",
+        f"  space   {sizes} sizes -> {space.tilings:,} tilings x {space.residencies} residencies "
+        f"-> {space.mappings:,} mappings{kept}",
+        f"  chosen  m {tiling.m:,} n {tiling.n:,} k {tiling.k:,} {tiling.order}, streams {moved}, "
+        f"buffers {chosen.buffer_bytes:,} B, moves "
+        f"{chosen.dram_read_bytes + chosen.dram_write_bytes:,} B",
+        f"  cycles  {chosen.cycles:,} estimated, at least {_bounds(choice.bounds)}",
+    ]
+    fastest = choice.fastest
+    if fastest is not None and fastest.cycles < chosen.cycles:
+        lines.append(
+            f"  why     {fastest.name} would take {fastest.cycles:,} cycles by itself with "
+            f"{fastest.buffer_bytes:,} B of buffers; the plan as a whole is cheaper this way"
+        )
+    return lines
