@@ -14,7 +14,10 @@ _PUBLIC = {
     "run": "accelsim.pipeline",
     "Run": "accelsim.pipeline",
     "validate": "accelsim.pipeline",
+    "evaluate": "accelsim.evaluate",
     "gemm_cycles": "accelsim.dataflow.gemm",
+    "load_accelerator": "accelsim.config.load",
+    "read_network": "accelsim.workload.reader",
     "read_onnx": "accelsim.workload.onnx_reader",
     "load": "accelsim.store",
     "AccelsimError": "accelsim.errors",
@@ -22,19 +25,25 @@ _PUBLIC = {
 }
 
 if TYPE_CHECKING:
+    from accelsim.config.load import load_accelerator
     from accelsim.dataflow.gemm import gemm_cycles
     from accelsim.errors import AccelsimError, InfeasibleError
+    from accelsim.evaluate import evaluate
     from accelsim.pipeline import Run, run, validate
     from accelsim.store import load
     from accelsim.workload.onnx_reader import read_onnx
+    from accelsim.workload.reader import read_network
 
 __all__ = [
     "AccelsimError",
     "InfeasibleError",
     "Run",
     "__version__",
+    "evaluate",
     "gemm_cycles",
     "load",
+    "load_accelerator",
+    "read_network",
     "read_onnx",
     "run",
     "validate",

@@ -230,6 +230,16 @@ def explain(
     sys.stdout.write(explain_name(name).rstrip("\n") + "\n")
 
 
+@app.command("import")
+def import_config(
+    file: Annotated[Path, typer.Argument(help="a SCALE-Sim .cfg file")],
+) -> None:
+    """Print another tool's machine as an accelsim accelerator file, assumptions marked."""
+    from accelsim.workload.scalesim_config import scalesim_accelerator
+
+    sys.stdout.write(scalesim_accelerator(str(file)).rstrip("\n") + "\n")
+
+
 @app.command()
 def init(
     directory: Annotated[Path, typer.Argument(help="where to write the starter files")] = Path(),

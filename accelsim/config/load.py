@@ -8,12 +8,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from accelsim.config.convert import canonical_json, run_config
+from accelsim.arch.parts import Accelerator
+from accelsim.config.convert import accelerator, canonical_json, run_config
 from accelsim.config.fields import LARGEST
+from accelsim.config.hardware import AcceleratorPart
 from accelsim.config.include import Chain, Files, follow, include_parts, load_tree
 from accelsim.config.merge import as_node, expand, merge, misplaced, without
 from accelsim.config.problems import Problems, failed_keys, validate
-from accelsim.config.schema import RUN, RunPart
+from accelsim.config.schema import ACCELERATOR, RUN, RunPart
 from accelsim.config.semantics import Draft, check_run, needed_parts
 from accelsim.config.targets import BASE, read_targets
 from accelsim.config.types import Study
@@ -70,6 +72,30 @@ def load_study(
     canonical = canonical_json(name, folder, base, runs, targets)
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     return Study(name, shown, base, runs, targets, digest, canonical)
+
+
+def load_accelerator(
+    path: str | os.PathLike[str], overrides: Mapping[str, object] | None = None
+) -> Accelerator:
+    """Read and check an accelerator file (``schema: accelsim/accelerator/v1``) by itself.
+
+    ``overrides``: dotted keys of the file (``array.rows``) -> values, as for :func:`load_study`.
+    Raises AccelsimError with every mistake at once.
+    """
+    shown = os.fspath(path)
+    folder = os.path.dirname(shown) or "."
+    problems = Problems()
+    chain = ((os.path.realpath(shown), shown),)
+    files = Files(problems)
+    root = load_tree(shown, ACCELERATOR, files)
+    if root.broken:
+        problems.raise_if_any()
+    whole, single = _override_trees(overrides or {}, folder, files, chain)
+    tree = without(merge(merge(root, whole), single), ("schema",))
+    part = validate(AcceleratorPart, tree, problems)
+    problems.raise_if_any()
+    assert part is not None, "what is invalid was reported"
+    return accelerator(part, tree)
 
 
 def _override_trees(

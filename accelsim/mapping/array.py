@@ -6,23 +6,20 @@ an estimate, because contention and dependencies between operators are the simul
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from accelsim.arch.parts import Accelerator
 from accelsim.dataflow.counts import ceil_div
 from accelsim.mapping.layout import TileSizes, array_layout
+from accelsim.mapping.runs import block_runs, leaves, pixel_runs, reduction_runs
 from accelsim.mapping.tiles import (
     ArrayOp,
     Block,
     Fills,
-    channel_blocks,
     count_fills,
     element_bytes,
     halvings,
-    pixel_ranges,
-    split,
 )
 from accelsim.mapping.timing import Flow, Timing
 from accelsim.plan import Candidate, Tiling
@@ -72,33 +69,52 @@ class BlockTiles:
 
 def pixel_tiles(operands: ArrayOp, size: int) -> PixelTiles:
     """Tile the output pixels with at most ``size`` per tile."""
-    ranges = pixel_ranges(operands.op.window, operands.gemm.m, size)
-    regions = [operands.a_pixels(m) for m in ranges]
+    tiles = list(leaves(pixel_runs(operands.op.window, operands.gemm.m, size)))
     return PixelTiles(
-        size, _count([count for _, count in ranges]), len(ranges),
-        sum(regions), max(regions), regions[0],
-    )  # fmt: skip
+        size,
+        _count((pixels, many) for (pixels, _), many in tiles),
+        sum(many for _, many in tiles),
+        sum(region * many for (_, region), many in tiles),
+        max(region for (_, region), _ in tiles),
+        tiles[0][0][1],
+    )
 
 
 def reduction_tiles(operands: ArrayOp, size: int) -> ReductionTiles:
     """Tile the reduction with at most ``size`` per tile."""
-    ranges = split(operands.gemm.k, size)
-    channels = [operands.a_channels(k) for k in ranges]
-    counts = _count([count for _, count in ranges])
-    return ReductionTiles(size, counts, len(ranges), sum(channels), max(channels))
+    tiles = list(leaves(reduction_runs(operands, size)))
+    return ReductionTiles(
+        size,
+        _count((k, many) for (k, _), many in tiles),
+        sum(many for _, many in tiles),
+        sum(channels * many for (_, channels), many in tiles),
+        max(channels for (_, channels), _ in tiles),
+    )
 
 
 def block_tiles(operands: ArrayOp, size: int) -> BlockTiles:
     """Tile the output channels with at most ``size`` per tile."""
-    blocks = channel_blocks(operands.gemm, size)
-    number = Counter((block.groups, block.n) for block in blocks)
-    shapes = tuple((Block(0, g, 0, n), count) for (g, n), count in number.items())
-    runs = len({block.group for block in blocks})
-    return BlockTiles(size, shapes, len(blocks), runs, max(blocks, key=lambda b: b.channels))
+    sets = block_runs(operands.gemm, size)
+    shapes = tuple(
+        (Block(0, groups, 0, n), many * times)
+        for times, blocks in sets
+        for (groups, n), many in leaves(blocks)
+    )
+    return BlockTiles(
+        size,
+        shapes,
+        sum(many for _, many in shapes),
+        sum(times for times, _ in sets),
+        max((block for block, _ in shapes), key=lambda block: block.channels),
+    )
 
 
-def _count(values: list[int]) -> tuple[tuple[int, int], ...]:
-    return tuple(Counter(values).items())
+def _count(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """(extent, how many) with equal extents added up, in order of appearance."""
+    found: dict[int, int] = {}
+    for extent, many in pairs:
+        found[extent] = found.get(extent, 0) + many
+    return tuple(found.items())
 
 
 @dataclass(frozen=True)

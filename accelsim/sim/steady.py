@@ -1,9 +1,10 @@
 """Execution of a :class:`~accelsim.program.Program` with exact fast-forward.
 
-Same times as :mod:`accelsim.sim.engine` on the expanded graph, without SimPy and without expanding:
+Same times as :mod:`accelsim.sim.engine` on the expanded graph, without SimPy, without expanding:
 :mod:`~accelsim.sim.steady_fold` finds what is equal in time, :mod:`~accelsim.sim.steady_code`
-compiles it, :mod:`~accelsim.sim.steady_machine` steps it, and :mod:`~accelsim.sim.steady_jump` skips
-what would only repeat. The cost is that of the distinct parts of a program, not of its tiles.
+compiles it, :mod:`~accelsim.sim.steady_machine` steps it, and :mod:`~accelsim.sim.steady_jump` and
+:mod:`~accelsim.sim.steady_twin` skip what would only repeat. The cost is that of the distinct parts
+of a program, not of its tiles.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def run_program(
     A malformed program is a bug of whoever built it: AssertionError.
     """
     machine = _run(program, fold, device, state_cap)
-    return FoldedTrace(program, _items(machine.items), machine.last_end(), machine.steps)
+    return FoldedTrace(program, _items(machine.items), machine.now, machine.steps)
 
 
 def makespan(
@@ -45,7 +46,7 @@ def makespan(
 ) -> Summary:
     """Totals of :func:`run_program`, without making its trace: about half of its time."""
     machine = _run(program, True, device, state_cap)
-    return summarise(program, machine.code, machine.items, machine.steps)
+    return summarise(program, machine.code, machine.items, machine.now, machine.steps)
 
 
 def _run(program: Program, fold: bool, device: PortDevice | None, state_cap: int) -> Machine:

@@ -82,19 +82,21 @@ class Skeletons:
         Short periods fold first, and what was folded counts as one part of the next pass, so nested
         repetition is found from the inside out. Cost: a few comparisons per part and pass.
         """
-        while len(parts) > 1:
-            shorter = self._fold_once(parts)
-            if len(shorter) == len(parts):
+        longest = 1
+        while longest <= min(len(parts) // 2, LONGEST_PERIOD):
+            following = _next_occurrences(parts)
+            if min(following) == len(parts):
                 break
+            shorter = self._fold_once(parts, following, longest)
+            longest = 2 * longest if len(shorter) == len(parts) else 1
             parts = shorter
         return parts
 
-    def _fold_once(self, parts: list[Part]) -> list[Part]:
-        following = _next_occurrences(parts)
+    def _fold_once(self, parts: list[Part], following: list[int], longest: int) -> list[Part]:
         folded: list[Part] = []
         at = 0
         while at < len(parts):
-            period = _period(parts, following, at)
+            period = _period(parts, following, at, longest)
             if not period:
                 folded.append(parts[at])
                 at += 1
@@ -153,13 +155,13 @@ def _next_occurrences(parts: list[Part]) -> list[int]:
     return following
 
 
-def _period(parts: list[Part], following: list[int], at: int) -> int:
-    """The shortest period of a repetition that begins at ``at``; 0: none."""
+def _period(parts: list[Part], following: list[int], at: int, longest: int) -> int:
+    """The shortest period, at most ``longest``, of a repetition that begins here; 0: none."""
     again = at
     for _ in range(CANDIDATES):
         again = following[again]
         period = again - at
-        if again + period > len(parts) or period > LONGEST_PERIOD:
+        if again + period > len(parts) or period > longest:
             return 0
         if parts[again - 1] == parts[again + period - 1] and (
             parts[at:again] == parts[again : again + period]

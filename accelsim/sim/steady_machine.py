@@ -20,6 +20,10 @@ WAITING, RUNNING = -1, -2
 OFF = -1
 """End of what is not running."""
 
+PATIENCE = 64
+"""Looks in vain after which only every second iteration of a loop is looked at, then every fourth
+and so on."""
+
 RawEvent = tuple[int, int, int, int, int, int]
 """(queue, index, ready, start, end, pc)"""
 
@@ -50,6 +54,7 @@ class Machine:
         queues = code.queues
         self.code = code
         self.now = 0
+        """Cycle of the last round; once all is done, the makespan."""
         self.steps = 0
         self.items: list[RawItem] = []
         self.device = device
@@ -96,10 +101,6 @@ class Machine:
         while ends and ends[0][0] == now:
             self._finish(heappop(ends)[1])
         self._settle()
-
-    def last_end(self) -> int:
-        """Makespan of a finished run: ends come in order, so it is the time of the last round."""
-        return self.now
 
     def state(self) -> State:
         """The state, between two rounds."""
@@ -253,7 +254,3 @@ class Machine:
             if turn:
                 for other, more in view.adds:
                     extra[other] += more * turn
-
-
-PATIENCE = 64
-"""Looks in vain after which a loop is looked at in every second iteration, then every fourth, ..."""

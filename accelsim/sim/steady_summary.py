@@ -27,16 +27,15 @@ class Summary:
     """Commands that were really stepped."""
 
 
-def summarise(program: Program, code: Code, items: Sequence[RawItem], steps: int) -> Summary:
-    """Add up the recorded items of a finished run of ``program``."""
+def summarise(
+    program: Program, code: Code, items: Sequence[RawItem], cycles: int, steps: int
+) -> Summary:
+    """Add up the recorded items of a run of ``program`` that took so many cycles and steps."""
     totals = _Totals(program, code)
     totals.add(items, 1)
     totals.place(items, (0,) * code.queues, 0)
-    ends = [end for _, end in totals.spans.values()]
     spans = tuple(totals.spans.get(block, (0, 0)) for block in range(len(program.blocks)))
-    return Summary(
-        max(ends, default=0), tuple(totals.queue_busy), tuple(totals.port_busy), spans, steps
-    )
+    return Summary(cycles, tuple(totals.queue_busy), tuple(totals.port_busy), spans, steps)
 
 
 Extent = tuple[int, int, int, int]

@@ -85,7 +85,7 @@ def compiled(tool: Installed, network: Path, core: str, arguments: list[str]) ->
     if not found["total"]:
         return {"refused": "no operator runs on the NPU (float tensors)"}
     found["cpu_operators"] = sum(row.get("Target", "NPU") == "CPU" for row in layers)
-    found["cpu_s"] = round(done.cpu_s, 2)
+    found["cpu_s"] = done.cpu_s
     if core == DETAILED:
         found["operators"] = operators(layers)
     return found
@@ -126,14 +126,17 @@ def record(tool: Installed, data: Path | None) -> PeerRecord | Absent:
     if not networks:
         return Absent(NO_NETWORKS)
     results: dict[str, Any] = {"operator_columns": list(OPERATOR_COLUMNS), "networks": {}}
+    cpu_s = 0.0
     for network in networks:
         found: dict[str, Any] = {}
         for core in CORES:
             for mode in MEMORY_MODES:
                 for accelerator in ACCELERATORS:
                     answer = compiled(tool, network, core, command(core, accelerator, mode))
+                    cpu_s += answer.pop("cpu_s", 0.0)
                     found[f"{core}/{mode}/{accelerator}"] = answer
         results["networks"][network.stem] = found
+    results["cpu_s"] = round(cpu_s, 1)
     shown = (
         "vela " + " ".join(command("regor", "<accelerator>", "<memory mode>")) + " NETWORK.tflite"
     )

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 import accelsim
 from benchmarks import page, run, sample, store
 from benchmarks.cases import scalesim, vela
+from benchmarks.environments import SCALESIM, Absent, Tool
+from benchmarks.peer import Answers, answers
 from benchmarks.process import finished
 from benchmarks.rows import Measured, Row, Settings
 
@@ -121,6 +123,19 @@ class TestAProcess:
         assert set(found.answer) == {layer.name for layer in scalesim.layers()}
 
 
+class TestAnotherTool:
+    def test_without_cached_answers_is_absent(self) -> None:
+        tool = Tool("never_measured", ("never-measured==1.0",))
+        found = answers(tool, Settings(cached_peers=True), lambda _: pytest.fail("was run"))
+        assert found == Absent("no cached answers")
+
+    def test_with_cached_answers_is_not_run_and_not_written_again(self) -> None:
+        found = answers(SCALESIM, Settings(cached_peers=True), lambda _: pytest.fail("was run"))
+        assert isinstance(found, Answers)
+        assert found.record.version == SCALESIM.version
+        assert found.to_keep is None
+
+
 class TestScaleSim:
     def test_products_follow_its_rounding_up(self) -> None:
         """224 wide, window 11, stride 4: SCALE-Sim counts ceil(217 / 4) = 55 positions."""
@@ -145,8 +160,8 @@ class TestVela:
         peer = store.cached_peer("vela")
         assert peer is not None
         checked = 0
-        for answers in peer.results["networks"].values():
-            for key, answer in answers.items():
+        for told in peer.results["networks"].values():
+            for key, answer in told.items():
                 if key.startswith(vela.DETAILED) and "refused" not in answer:
                     assert sum(row[2] for row in answer["operators"]) == answer["total"]
                     checked += 1

@@ -313,3 +313,38 @@ def test_positions_that_a_loop_leaves_alone_stay():
     builder.repeat(100, lambda: builder.issue(tile, builder.array_queue, ()) and None)
     assert other.advance() == 1
     assert other.advance() == CLEAR
+
+
+def test_distances_that_still_change_do_not_fold():
+    """A loop of one command per tile, then one of two: slots are further away from the second of
+    its iterations on, and as far as ever from the third on."""
+    builder, flat = _builder(), _builder()
+    flat._fold = False
+    for one in (builder, flat):
+        load, tile = one.loading(TaskKind.LOAD_INPUT, (), "x"), Recipe(1, Work(TaskKind.ARRAY))
+        stream = Stream(one, 2, one.array_queue)
+
+        def body(many, one=one, load=load, tile=tile, stream=stream):
+            one.load(load, fresh=False, array=max(0, stream.advance()))
+            for _ in range(many):
+                stream.used_by(one.array(tile))
+
+        one.repeat(9, lambda body=body: body(1))
+        one.repeat(9, lambda body=body: body(2))
+    assert list(commands_of(tuple(builder.nodes))) == flat.nodes
+    assert builder.cells == flat.cells
+    loads = [node for node in flat.nodes if isinstance(node, Command) and node.queue == 0]
+    backs = [command.deps[0][1] if command.deps else 0 for command in loads]
+    assert backs == [0, 0, *[2] * 8, 3, *[3] * 7]
+
+
+def test_an_output_tile_waits_for_the_drain_of_the_one_before_the_last():
+    """64 pixels in four tiles: two halves of the accumulators take turns."""
+    workload = one_conv(c_in=8, size=8, c_out=4, kernel=1)
+    machine = edge_npu(array=SystolicArray(8, 4))
+    program = lower(workload, machine, _conv_plan(workload, machine, Tiling(16, 4, 8), frozenset()))
+    arrays = [c.deps for c in _flat(program) if c.work.kind is TaskKind.ARRAY]
+    drains = [c.deps for c in _flat(program) if c.work.kind is TaskKind.VECTOR]
+    # The first waits for the reload and the weights, which came on one queue.
+    assert arrays == [((0, 1),), (), ((3, 2),), ((3, 2),)]
+    assert drains == [((2, 1),)] * 4
