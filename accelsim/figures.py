@@ -6,8 +6,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from accelsim.arch.parts import Accelerator
+from accelsim.cost.activity import Activity, graph_activity
 from accelsim.cost.area import AreaBreakdown
+from accelsim.cost.bands import energy_bands
 from accelsim.cost.energy import EnergyBreakdown
+from accelsim.cost.summary import energy_curves
 from accelsim.metrics import KNOWN, Metric
 from accelsim.plan import MemoryPlan
 from accelsim.sim.exposure import Exposure, occupancy
@@ -67,10 +70,7 @@ def simulation_metrics(done: Simulated) -> dict[str, Metric]:
             ),
             metric("macs.total", macs, "workload"),
             metric("energy.total_j", done.energy.total_j, "cost"),
-            metric("energy.dram_j", done.energy.dram_j, "cost"),
-            metric("energy.sram_j", done.energy.scratchpad_j + done.energy.accumulators_j, "cost"),
-            metric("energy.compute_j", done.energy.array_j + done.energy.vector_j, "cost"),
-            metric("energy.static_j", done.energy.static_j, "cost"),
+            *_energy_metrics(done),
             metric("area.mm2", done.area.total_mm2, "cost"),
             metric("dram.read_bytes", sum(t.dram_read_bytes for t in tasks), "sim"),
             metric("dram.write_bytes", sum(t.dram_write_bytes for t in tasks), "sim"),
@@ -92,6 +92,28 @@ def simulation_metrics(done: Simulated) -> dict[str, Metric]:
     )
 
 
+def _energy_metrics(done: Simulated) -> list[tuple[str, Metric]]:
+    """Energy by level (they sum to the total), and the band of the total."""
+    energy, bands = done.energy, energy_bands(run_activity(done), done.accelerator)
+    on_chip = energy.scratchpad_j + energy.weight_sram_j + energy.accumulators_j
+    return [
+        metric("energy.dram_j", energy.dram_j + energy.weight_memory_j, "cost"),
+        metric("energy.sram_j", on_chip, "cost"),
+        metric("energy.compute_j", energy.array_j + energy.vector_j, "cost"),
+        metric("energy.registers_j", energy.registers_j + energy.noc_j, "cost"),
+        metric("energy.clock_j", energy.clock_j, "cost"),
+        metric("energy.static_j", energy.static_j, "cost"),
+        metric("energy.low_j", bands.low_j, "cost"),
+        metric("energy.high_j", bands.high_j, "cost"),
+    ]
+
+
+def run_activity(done: Simulated) -> Activity:
+    """Totals of the whole run, makespan included."""
+    did = graph_activity(done.trace.graph, done.accelerator)
+    return replace(did, cycles=done.trace.cycles)
+
+
 def compulsory_bytes(workload: Workload) -> int:
     """DRAM bytes that no plan avoids: every weight, bias and graph input read once (of a table only
     the rows that are picked), every graph output written once."""
@@ -107,39 +129,25 @@ def excess_bytes(workload: Workload, plan: MemoryPlan) -> int:
 
 
 def layer_table(done: Simulated) -> tuple[dict[str, Any], ...]:
-    """One row per operator in order of execution: times, traffic, energy, mapping. Static energy
-    belongs to the makespan; every operator bears the part of its ``advance_cycles``."""
+    """One row per operator in order of execution: times, traffic, energy, mapping. Static and
+    clock energy belong to the makespan; every operator bears the part of its ``advance_cycles``."""
     pes = done.accelerator.array.rows * done.accelerator.array.cols
     ops = {op.name: op for op in done.workload.ops}
     steps = {step.op: step for step in done.plan.steps}
     rows = []
     for row in layer_rows(done.trace, pes=pes):
         share = row.advance_cycles / done.trace.cycles if done.trace.cycles else 0.0
-        energy = replace(
-            done.energy_by_op[row.op],
-            static_j=done.energy.static_j * share,
-        )
+        energy = done.energy_by_op[row.op].with_share_of(done.energy, share)
+        parts = energy.parts()
         rows.append(
             {
                 **asdict(row),
                 "kind": str(ops[row.op].kind),
                 "mapping": steps[row.op].candidate.name,
-                **{f"energy_{name}_j": joules for name, joules in energy_parts(energy).items()},
+                **{f"energy_{name}_j": parts[name] for name in done.energy.shown()},
             }
         )
     return tuple(rows)
-
-
-def energy_parts(energy: EnergyBreakdown) -> dict[str, float]:
-    """Component -> joules, the largest parts first in the machine's data path."""
-    return {
-        "dram": energy.dram_j,
-        "scratchpad": energy.scratchpad_j,
-        "accumulators": energy.accumulators_j,
-        "array": energy.array_j,
-        "vector": energy.vector_j,
-        "static": energy.static_j,
-    }
 
 
 def plan_table(done: Simulated) -> dict[str, Any]:
@@ -210,7 +218,7 @@ def chart_data(done: Simulated) -> dict[str, Any]:
         "occupancy": [list(point) for point in occupancy(done.trace, "scratchpad")],
         "roofline": roofline(done),
         "busy": busy_cycles(done.trace),
-        "energy": energy_parts(done.energy),
+        **energy_curves(done.energy, run_activity(done), done.accelerator),
         "area": {
             **done.area.blocks,
             **{f"{k} protection": v for k, v in done.area.protection.items() if v},

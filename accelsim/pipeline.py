@@ -13,7 +13,7 @@ from accelsim.arch.parts import Accelerator
 from accelsim.config.load import load_study
 from accelsim.config.types import RunConfig, Study
 from accelsim.cost.area import area
-from accelsim.cost.energy import energy, energy_by_op
+from accelsim.cost.energy import energy, energy_by_op, energy_notes
 from accelsim.errors import AccelsimError, Mistake
 from accelsim.figures import (
     Simulated,
@@ -374,6 +374,7 @@ def describe_machine(config: RunConfig, done: Simulated) -> dict[str, Any]:
         "energy_table": acc.energy_table,
         "protection": dict(acc.protection),
         "notes": [
+            *energy_notes(acc),
             *(
                 ["simulated as if quantised to int8: the file holds other number formats"]
                 if config.workload.precision == "int8"

@@ -18,6 +18,11 @@ class Answers:
     fresh: bool
 
     @property
+    def origin(self) -> str:
+        """When the figures are from, for a row's note."""
+        return "measured in this run" if self.fresh else "cached, from an earlier run"
+
+    @property
     def to_keep(self) -> PeerRecord | None:
         """The record, if it is new."""
         return self.record if self.fresh else None

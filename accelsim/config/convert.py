@@ -239,7 +239,12 @@ def canonical_json(
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-_PATHS = ("model", "file", "bounds")
+_PATHS: tuple[tuple[type, str], ...] = (
+    (WorkloadConfig, "model"),
+    (DataConfig, "file"),
+    (FaultsConfig, "bounds"),
+)
+"""Fields that hold the absolute path of a file."""
 _LEFT_OUT = ("locations", "location")
 
 
@@ -251,8 +256,8 @@ def _plain(value: Any, folder: str) -> Any:
             for field in fields(value)
             if field.name not in _LEFT_OUT
         }
-        for key in _PATHS:
-            if isinstance(made.get(key), str):
+        for kind, key in _PATHS:
+            if isinstance(value, kind) and isinstance(made.get(key), str):
                 made[key] = _relative(made[key], folder)
         if isinstance(value, TargetConfig) and os.path.isabs(value.relative_to or ""):
             made["relative_to"] = _relative(made["relative_to"], folder)

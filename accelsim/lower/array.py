@@ -79,7 +79,8 @@ class _Loop:
         self._m: Extent = (0, 0)
         self._k: Extent = (0, 0)
         self._block: Extent = (0, 0)
-        self._loads: dict[tuple[tuple[int, ...], ...], Transfer] = {}
+        self._loads: dict[tuple[Extent, Extent, bool, bool], Transfer] = {}
+        self._inputs: dict[tuple[Extent, Extent, Extent], Transfer] = {}
         self._tiles: dict[tuple[Extent, Extent, Extent, int], Recipe] = {}
         self._drains: dict[tuple[Extent, Extent, int], tuple[Recipe, Transfer | None]] = {}
 
@@ -148,8 +149,9 @@ class _Loop:
     def _tile(self, k: Extent) -> None:
         """Loads that the tile needs, and its array command."""
         self._k = k
-        self._raise(self._on_k)
         cells = self._builder.cells
+        for cell in self._on_k:
+            cells[cell] = FRESH
         if cells[self._stale_b] or cells[self._stale_bias]:
             self._load_constants()
         if cells[self._stale_a]:
@@ -159,43 +161,40 @@ class _Loop:
     def _load_constants(self) -> None:
         """Weights and, with the first weights of an output channel block, its bias; a second
         operand that is no constant comes on its own."""
-        cells, roles, operands = self._builder.cells, self._roles, self._operands
-        wanted: list[tuple[int, Stream]] = []
-        if self._b and cells[self._stale_b]:
-            cells[self._stale_b] = CLEAR
-            wanted.append((roles.b, self._b))
-        if self._bias and cells[self._stale_bias]:
-            cells[self._stale_bias] = CLEAR
-            wanted.append((roles.bias, self._bias))
-        if operands.constant:
-            early = self._early and self._b is not None and self._b.untouched
-            self._load(wanted, early=early)
-            return
-        for one in wanted:
-            self._load([one], early=False)
+        cells, constant = self._builder.cells, self._operands.constant
+        b = self._b if cells[self._stale_b] else None
+        bias = self._bias if cells[self._stale_bias] else None
+        cells[self._stale_b] = cells[self._stale_bias] = CLEAR
+        if b is not None and bias is not None and not constant:
+            self._load(b, None)
+            b = None
+        self._load(b, bias)
 
-    def _load(self, wanted: list[tuple[int, Stream]], *, early: bool) -> None:
-        builder = self._builder
-        users = [slots.advance() for _, slots in wanted]
-        key = (self._k, self._block, tuple(number for number, _ in wanted))
+    def _load(self, b: Stream | None, bias: Stream | None) -> None:
+        """One load into the next slots of the streams that are given."""
+        builder, user, other = self._builder, CLEAR, CLEAR
+        early = self._early and b is not None and b.untouched
+        if b is not None:
+            user = b.advance()
+        if bias is not None:
+            other = bias.advance()
+        key = (self._k, self._block, b is not None, bias is not None)
         transfer = self._loads.get(key)
         if transfer is None:
-            transfer = self._loads[key] = self._loading([number for number, _ in wanted])
-        builder.load(transfer, fresh=FRESH in users and not early, array=max(0, *users))
+            transfer = self._loads[key] = self._loading(b=b is not None, bias=bias is not None)
+        fresh = FRESH in (user, other) and not early
+        builder.load(transfer, fresh=fresh, array=max(0, user, other))
 
-    def _loading(self, numbers: list[int]) -> Transfer:
-        """Recipe of a load into the buffers ``numbers``: weights, bias, or both."""
+    def _loading(self, *, b: bool, bias: bool) -> Transfer:
+        """Recipe of a load of weights (or a second activation), a bias, or both."""
         operands, roles, block = self._operands, self._roles, self._shape
         writes = []
-        for number in numbers:
-            weights = number == roles.b
-            size = (
-                operands.b_bytes((0, self._k[0]), block) if weights else operands.bias_bytes(block)
-            )
-            writes.append(Touch(number, size, fresh=True))
-        lone_bias = numbers == [roles.bias] and operands.bias is not None
-        tensor = operands.bias if lone_bias and operands.bias else operands.b
-        constant = operands.constant or lone_bias
+        if b:
+            writes.append(Touch(roles.b, operands.b_bytes((0, self._k[0]), block), fresh=True))
+        if bias:
+            writes.append(Touch(roles.bias, operands.bias_bytes(block), fresh=True))
+        tensor = operands.b if b or operands.bias is None else operands.bias
+        constant = operands.constant or not b
         kind = TaskKind.LOAD_WEIGHT if constant else TaskKind.LOAD_INPUT
         return self._builder.loading(kind, tuple(writes), tensor.name, constant=constant)
 
@@ -208,11 +207,11 @@ class _Loop:
             return
         user = a.advance()
         key = (self._m, self._k, self._block)
-        transfer = self._loads.get(key)
+        transfer = self._inputs.get(key)
         if transfer is None:
             writes = (Touch(self._roles.a, size, fresh=True),)
             transfer = builder.loading(TaskKind.LOAD_INPUT, writes, operands.a.name)
-            self._loads[key] = transfer
+            self._inputs[key] = transfer
         builder.load(transfer, fresh=user == FRESH, array=max(0, user))
 
     def _compute(self) -> None:

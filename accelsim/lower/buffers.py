@@ -14,7 +14,7 @@ resident (or there is none)."""
 
 def offsets(layout: Layout, role: str) -> Slots:
     """The slots of one role."""
-    return tuple(slot.offset for slot in layout.slots(role))
+    return tuple([slot.offset for slot in layout.buffers if slot.role == role])
 
 
 class Buffers:
@@ -42,7 +42,7 @@ class Buffers:
         if not slots:
             return self.resident(tensor)
         base = self._step.buffer_address
-        addresses = tuple(base + offset for offset in slots)
+        addresses = tuple([base + offset for offset in slots])
         owner = self._owner(tensor) if kind == "activation" else self._op
         self.all.append(Buffer("scratchpad", kind, tensor, owner, addresses))
         return len(self.all) - 1

@@ -189,7 +189,8 @@ class ProgramBuilder:
         history: list[tuple[list[int], list[int], int]] = []
         done = 0
         while done < count:
-            for period, before in enumerate(reversed(history), start=1):
+            for period in range(1, len(history) + 1):
+                before = history[-period]
                 if self._recurs(before[0], before[1]):
                     times = (count - done) // period
                     self._wind(before, times)
@@ -204,9 +205,9 @@ class ProgramBuilder:
             done += 1
 
     def _recurs(self, cells: list[int], counts: list[int]) -> bool:
-        grown = [now - then for now, then in zip(self.counts, counts, strict=True)]
+        new = self.counts
         for then, now, queue in zip(cells, self.cells, self.owners, strict=True):
-            if now != then and (then <= 0 or now != then + grown[queue]):
+            if now != then and (then <= 0 or now - then != new[queue] - counts[queue]):
                 return False
         return True
 

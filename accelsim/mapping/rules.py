@@ -20,7 +20,7 @@ from accelsim.mapping.array import (
     realise,
     reduction_tiles,
 )
-from accelsim.mapping.tiles import ArrayOp, array_op
+from accelsim.mapping.tiles import ArrayOp, Block, array_op, element_bytes
 from accelsim.mapping.timing import Timing
 from accelsim.mapping.vector import vector_candidate, vector_tilings
 from accelsim.mapping.vector_tiles import whole
@@ -47,15 +47,31 @@ def fold(operands: ArrayOp, accelerator: Accelerator) -> Tiling:
 
 
 def layer(operands: ArrayOp, accelerator: Accelerator) -> Tiling:
-    """The reduction whole, as many output channels as the accumulators hold for one output row
-    (in whole array columns), then as many output rows as fit."""
-    gemm, cols = operands.gemm, accelerator.array.cols
-    sums = accumulator_tile_elements(accelerator)
-    window = operands.op.window
+    """The largest tile: the reduction whole, as many output channels (in whole array columns) as
+    the accumulators hold for one output row and half of the scratchpad holds twice, then as many
+    output rows as the accumulators hold and a quarter of the scratchpad holds twice as inputs, and
+    as outputs. A reduction that is too long even for one column of channels is cut in array rows.
+    """
+    gemm, array = operands.gemm, accelerator.array
+    sums, slots = accumulator_tile_elements(accelerator), accelerator.scratchpad.buffering
+    half = accelerator.scratchpad.bytes // 2 // slots
+    window, size = operands.op.window, element_bytes(operands.b)
     row = min(window.out_width if window else 1, gemm.m)
-    widest = max(1, sums // row)
-    n = gemm.n if gemm.n <= widest else max(1, widest // cols * cols or widest)
-    return Tiling(whole_rows(operands, max(1, min(gemm.m, sums // n))), n, gemm.k, "nmk")
+    k = gemm.k
+    least = min(gemm.n, array.cols)
+    if least * k * size > half:
+        k = min(k, max(1, half // (least * size) // array.rows) * array.rows)
+    widest = max(1, min(sums // row, half // (k * size)))
+    n = gemm.n if gemm.n <= widest else max(1, widest // array.cols * array.cols or widest)
+    m = whole_rows(operands, max(1, min(gemm.m, sums // n)))
+    block = Block(0, 1, 0, n)
+    while (
+        m > row
+        and max(operands.a_bytes((0, m), (0, k), block), operands.out_bytes((0, m), block))
+        > half // 2
+    ):
+        m = whole_rows(operands, m // 2)
+    return Tiling(m, n, k, "nmk")
 
 
 RULES: Mapping[str, Rule] = MappingProxyType({"fold": fold, "layer": layer})

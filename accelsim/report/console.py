@@ -119,7 +119,16 @@ PERFORMANCE: tuple[tuple[str, Facts], ...] = (
             ("energy.dram_j", lambda v: f"DRAM {si(v, 'J')}"),
             ("energy.sram_j", lambda v: f"on-chip memory {si(v, 'J')}"),
             ("energy.compute_j", lambda v: f"arithmetic {si(v, 'J')}"),
+            ("energy.registers_j", lambda v: f"registers {si(v, 'J')}" if v else ""),
+            ("energy.clock_j", lambda v: f"clock {si(v, 'J')}" if v else ""),
             ("energy.static_j", lambda v: f"leakage {si(v, 'J')}"),
+        ),
+    ),
+    (
+        "energy band",
+        (
+            ("energy.low_j", lambda v: f"{si(v, 'J')} with all constants at their lowest"),
+            ("energy.high_j", lambda v: f"{si(v, 'J')} at their highest published figures"),
         ),
     ),
     (
@@ -163,7 +172,7 @@ def performance(variant: VariantRecord) -> RenderableType | None:
         return None
     lines = grid()
     for title, facts in PERFORMANCE:
-        shown = [show(found[key].value) for key, show in facts if key in found]
+        shown = [text for key, show in facts if key in found and (text := show(found[key].value))]
         shown += _excess(found) if title == "DRAM" else []
         if shown:
             lines.add_row(title, Text(", ".join(shown)))

@@ -43,8 +43,16 @@ from dataclasses import dataclass, field
 
 from accelsim.sim.steady_code import LoopInfo
 from accelsim.sim.steady_machine import WAITING, Machine, State
-from accelsim.sim.steady_shift import Shift, level_of, moved_items
+from accelsim.sim.steady_shift import Shift, moved_items
 from accelsim.sim.steady_twin import Replay, twin_key
+
+
+EARLY = 3
+"""Iterations of a loop in which repetition of the loops around it is looked for, too: long before
+they begin their next iteration."""
+
+Key = tuple[int, Hashable, Hashable]
+"""(depth of the levels, relative state, iterations)"""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +66,7 @@ class Record:
     """Its place among the records."""
     inside: LoopInfo | None
     """The loop with twins that it is in."""
-    keys: list[Hashable] = field(default_factory=list)
+    keys: list[Key] = field(default_factory=list)
     twin_key: Hashable = None
 
 
@@ -72,8 +80,8 @@ class FastForward:
         self._records: list[Record] = []
 
     def look(self, loop: LoopInfo) -> bool:
-        """Jump if the present state is known at the level of ``loop``; else remember it. Returns
-        whether the state has changed."""
+        """Jump if the present state is known at the level of ``loop``, or, early in the loop, of
+        one around it; else remember it. Returns whether the state has changed."""
         machine = self._machine
         state = machine.state()
         before, loop.looked = loop.looked, machine.now
@@ -81,16 +89,20 @@ class FastForward:
         if loop.twin is not None and self._replay(record, loop.twin):
             loop.looked = machine.now
             return True
-        for key in self._keys(state, loop.depth, before):
+        for key in self._keys(state, loop, before):
             past = self._table.get(key)
             if past is not None and past.state.done == state.done:
                 return False  # looked at for another loop in this very round
-            if past is not None and self._jump(past, state, loop.depth):
+            if past is not None and self._jump(past, state, key[0]):
                 loop.misses = 0
                 loop.looked = machine.now
                 return True
             record.keys.append(key)
         loop.misses += 1
+        self._remember(record)
+        return False
+
+    def _remember(self, record: Record) -> None:
         if len(self._records) >= self._cap:
             self._table.clear()
             self._records.clear()
@@ -100,7 +112,6 @@ class FastForward:
             self._table[key] = record
         if record.twin_key is not None:
             self._table[record.twin_key] = record
-        return False
 
     def _replay(self, record: Record, here: LoopInfo) -> bool:
         """Repeat what happened in a twin of ``here``; if there is nothing, be what is repeated."""
@@ -125,14 +136,10 @@ class FastForward:
         machine.put(replay.applied(until.state), replay.late)
         return True
 
-    def _keys(self, state: State, depth: int, before: int) -> list[Hashable]:
-        """The relative state; a second time with absolute times of what is older than ``before``,
-        if there is such a thing."""
-        machine, now = self._machine, state.now
-        turn = list(state.turn)
-        for nest, at in zip(machine.code.nests, state.pc, strict=True):
-            if nest[at]:
-                turn[level_of(nest[at], depth).slot] = -1
+    def _keys(self, state: State, loop: LoopInfo, before: int) -> list[Key]:
+        """The relative state with (the depth of) the levels, the widest first; a second time with
+        absolute times of what is older than ``before``, if there is such a thing."""
+        machine, now, depth = self._machine, state.now, loop.depth
         times: list[Hashable] = [
             end - now if end >= 0 else (now - ready, now - asked) if stage >= 0 else None
             for end, stage, ready, asked in zip(
@@ -140,16 +147,31 @@ class FastForward:
             )
         ]
         signature = None if machine.device is None else machine.device.signature(now)
-        common = (depth, state.pc, state.stage, tuple(turn), signature)
-        keys: list[Hashable] = [(common, tuple(times))]
+        relative = (state.pc, state.stage, tuple(times), signature)
+        view = loop.views[loop.lead]
+        early = view is not None and state.turn[view.slot] <= EARLY
+        keys: list[Key] = [
+            (level, relative, self._turns(state, level))
+            for level in range(0 if early else depth, depth + 1)
+        ]
         old = [
             q for q, stage in enumerate(state.stage) if stage != WAITING and state.asked[q] < before
         ]
         if old:
             for q in old:
                 times[q] = (state.done[q],)  # this very command, whose times are what they are
-            keys.append((common, tuple(times)))
+            partly = (state.pc, state.stage, tuple(times), signature)
+            keys.append((depth, partly, keys[-1][2]))
         return keys
+
+    def _turns(self, state: State, depth: int) -> tuple[int, ...]:
+        """The iterations of all loops, but not those of the levels."""
+        turn = list(state.turn)
+        for nest, at in zip(self._machine.code.nests, state.pc, strict=True):
+            views = nest[at]
+            if views:
+                turn[views[depth if depth < len(views) else -1].slot] = -1
+        return tuple(turn)
 
     def _jump(self, past: Record, state: State, depth: int) -> bool:
         shift = Shift.between(self._machine.code, past.state, state, depth)
@@ -175,17 +197,19 @@ class FastForward:
             )
         machine.put(shift.applied(target, times), times * shift.cycles)
         if periods:
-            self._forget(past.index)
+            self._forget(past.index, depth)
         return True
 
-    def _forget(self, index: int) -> None:
+    def _forget(self, index: int, depth: int) -> None:
         """Drop the records after ``index``: what has happened since is one recurrence now. The
-        record itself stays as the beginning of what a twin repeats."""
+        record itself stays, as the beginning of a longer period or of what a twin repeats."""
         for record in self._records[index + 1 :]:
             self._remove(record, record.twin_key)
-        for record in self._records[index:]:
             for key in record.keys:
                 self._remove(record, key)
+        for key in self._records[index].keys:
+            if key[0] >= depth:
+                self._remove(self._records[index], key)
         del self._records[index + 1 :]
 
     def _remove(self, record: Record, key: Hashable) -> None:

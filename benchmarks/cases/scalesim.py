@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environments import SCALESIM, Absent, Installed
-from benchmarks.peer import answers
+from benchmarks.peer import Answers, answers
 from benchmarks.process import finished
 from benchmarks.rows import ROOT, Measured, PeerRecord, Row, Settings, machine
 from benchmarks.sample import Sample, best
@@ -157,7 +157,7 @@ def measure(settings: Settings) -> Measured:
     if isinstance(found, Absent):
         return Measured((Row("SCALE-Sim", "CPU time", None, "CPU s", note=found.reason),))
     peer, ours = found.record, best(__name__, "all", settings.samples)
-    return Measured((*cycle_rows(peer, ours.answer), *cost_rows(peer, ours)), found.to_keep)
+    return Measured((*cycle_rows(peer, ours.answer), *cost_rows(found, ours)), found.to_keep)
 
 
 def cycle_rows(peer: PeerRecord, ours: dict[str, int]) -> list[Row]:
@@ -175,15 +175,16 @@ def cycle_rows(peer: PeerRecord, ours: dict[str, int]) -> list[Row]:
     return found
 
 
-def cost_rows(peer: PeerRecord, ours: Sample) -> list[Row]:
+def cost_rows(found: Answers, ours: Sample) -> list[Row]:
     """CPU seconds of both and their ratio, over the layers that SCALE-Sim finished."""
+    peer = found.record
     done = [row for row in peer.results["layers"].values() if "failed" not in row]
     subject = f"AlexNet, {len(done)} of {len(peer.results['layers'])} layers"
     theirs = sum(row["calculation_cpu_s"] for row in done)
     whole = sum(row["process_cpu_s"] for row in done)
     rss = max(row["peak_rss_bytes"] for row in done)
     return [
-        Row(subject, "SCALE-Sim, calculation", theirs, "CPU s"),
+        Row(subject, "SCALE-Sim, calculation", theirs, "CPU s", note=found.origin),
         Row(subject, "accelsim, calculation", ours.cpu_s, "CPU s"),
         Row(subject, "ratio, calculation", theirs / ours.cpu_s, "x", at_least=10_000),
         Row(subject, "ratio, whole process", whole / ours.process_cpu_s, "x"),

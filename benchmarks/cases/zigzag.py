@@ -7,11 +7,11 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.cases.tiles import product
 from benchmarks.environments import ZIGZAG, Absent, Installed
-from benchmarks.peer import answers
+from benchmarks.peer import Answers, answers
 from benchmarks.process import finished
 from benchmarks.rows import ROOT, Measured, PeerRecord, Row, Settings, machine
 from benchmarks.sample import Sample, best
@@ -141,16 +141,17 @@ def measure(settings: Settings) -> Measured:
     if isinstance(found, Absent):
         return Measured((Row("ZigZag", "CPU time", None, "CPU s", note=found.reason),))
     ours = best(__name__, NETWORK, settings.samples)
-    return Measured(tuple(rows(found.record.results, ours)), found.to_keep)
+    return Measured(tuple(rows(found, ours)), found.to_keep)
 
 
-def rows(theirs: dict[str, Any], ours: Sample) -> list[Row]:
+def rows(found: Answers, ours: Sample) -> list[Row]:
     """The table."""
-    subject = "ResNet-18"
-    ratio = theirs["calculation_cpu_s"] / ours.cpu_s
+    subject, theirs = "ResNet-18", found.record.results
+    cpu_s = theirs["calculation_cpu_s"]
+    ratio = cpu_s / ours.cpu_s
     whole = theirs["process_cpu_s"] / ours.process_cpu_s
     return [
-        Row(subject, "ZigZag, calculation", theirs["calculation_cpu_s"], "CPU s"),
+        Row(subject, "ZigZag, calculation", cpu_s, "CPU s", note=found.origin),
         Row(subject, "accelsim, calculation", ours.cpu_s, "CPU s"),
         Row(subject, "ratio, calculation", ratio, "x", at_least=50),
         Row(subject, "ratio, whole process", whole, "x"),
