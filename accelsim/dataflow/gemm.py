@@ -13,7 +13,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Protocol
 
-from accelsim.dataflow import gemmini, input_stationary, output_stationary, weight_stationary
+from accelsim.dataflow import (
+    dot_product,
+    gemmini,
+    input_stationary,
+    output_stationary,
+    weight_stationary,
+)
 from accelsim.dataflow.counts import Moves, ceil_div
 from accelsim.errors import AccelsimError, Mistake, suggest
 
@@ -51,7 +57,12 @@ class Dataflow(Protocol):
 
 
 DATAFLOWS: Mapping[str, Dataflow] = MappingProxyType(
-    {"os": output_stationary, "ws": weight_stationary, "is": input_stationary}
+    {
+        "os": output_stationary,
+        "ws": weight_stationary,
+        "is": input_stationary,
+        "dot": dot_product,
+    }
 )
 """Name -> module that holds everything true of the dataflow."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from accelsim.arch.parts import Accelerator
 from accelsim.dataflow.counts import ceil_div
@@ -23,6 +24,7 @@ from accelsim.mapping.tiles import (
 )
 from accelsim.mapping.timing import Flow, Timing
 from accelsim.plan import Candidate, Tiling
+from accelsim.workload.graph import Gemm, Window
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,13 @@ class BlockTiles:
 
 def pixel_tiles(operands: ArrayOp, size: int) -> PixelTiles:
     """Tile the output pixels with at most ``size`` per tile."""
-    tiles = list(leaves(pixel_runs(operands.op.window, operands.gemm.m, size)))
+    return _pixel_tiles(operands.op.window, operands.gemm.m, size)
+
+
+# Pure geometry, asked again for every machine of a sweep.
+@lru_cache(maxsize=4096)
+def _pixel_tiles(window: Window | None, total: int, size: int) -> PixelTiles:
+    tiles = list(leaves(pixel_runs(window, total, size)))
     return PixelTiles(
         size,
         _count((pixels, many) for (pixels, _), many in tiles),
@@ -94,7 +102,12 @@ def reduction_tiles(operands: ArrayOp, size: int) -> ReductionTiles:
 
 def block_tiles(operands: ArrayOp, size: int) -> BlockTiles:
     """Tile the output channels with at most ``size`` per tile."""
-    sets = block_runs(operands.gemm, size)
+    return _block_tiles(operands.gemm, size)
+
+
+@lru_cache(maxsize=4096)
+def _block_tiles(gemm: Gemm, size: int) -> BlockTiles:
+    sets = block_runs(gemm, size)
     shapes = tuple(
         (Block(0, groups, 0, n), many * times)
         for times, blocks in sets

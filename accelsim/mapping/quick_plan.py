@@ -43,19 +43,26 @@ def quick_plan(workload: Workload, accelerator: Accelerator, rule: str = "layer"
         for name in _refetched(op, workload, candidate)
     }
     kept = _keep(workload, accelerator, [c.buffer_bytes for c in streaming], refetched)
+    begins: dict[int, list[tuple[str, Kept]]] = {}
+    for name, k in kept.items():
+        begins.setdefault(k.first, []).append((name, k))
+    alive: dict[str, int] = {}
     steps = []
     for index, (op, candidate) in enumerate(zip(workload.ops, streaming, strict=True)):
         names = (*op.inputs, op.output)
         moved = tuple(name for name in names if name not in kept)
         if len(moved) < len(names):
             candidate = ruler.candidate(op, moved)
-        alive = {name: k.address for name, k in kept.items() if k.first <= index <= k.last}
+        for name, k in begins.get(index, ()):
+            alive[name] = k.address
         loads = tuple(
             name
             for name in op.inputs
             if name in refetched and name in kept and kept[name].first == index
         )
-        steps.append(Step(op.name, candidate, loads, addresses=alive, buffer_address=0))
+        steps.append(Step(op.name, candidate, loads, addresses=dict(alive), buffer_address=0))
+        for name in [name for name in alive if kept[name].last == index]:
+            del alive[name]
     return _plan(workload, accelerator, tuple(steps), kept)
 
 

@@ -7,12 +7,11 @@ be put down as the number of its command in the list (*pc*) and one iteration pe
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from accelsim.program import Work
-from accelsim.sim.steady_fold import Loop, Part, Step
+from accelsim.sim.steady_fold import Loop, Part, Step, height_of
 
 Need = tuple[int, int]
 """(queue, constant): so many commands of the queue must have ended, in the first iteration of all
@@ -91,32 +90,27 @@ class Code:
 
 def compile_code(tree: Part, queues: int, ports: int) -> Code:
     """Compile a skeleton of a program with so many queues and ports."""
-    code = Code(queues, ports, _depth(tree))
-    _Compiler(code, _occurrences(tree)).walk(tree)
+    code = Code(queues, ports, height_of(tree))
+    written: dict[Loop, int] = {}
+    _count_loops(tree, written)
+    _Compiler(code, written).walk(tree)
     for nests in code.nests:
         nests.append(())
     return code
 
 
-def _depth(body: Part) -> int:
-    inner = (_depth(node.body) for node in set(body) if isinstance(node, Loop))
-    return max((1 + depth for depth in inner), default=0)
-
-
-def _occurrences(tree: Part) -> Counter[Loop]:
-    """How often each loop is written in the tree."""
-    found: Counter[Loop] = Counter()
+def _count_loops(tree: Part, found: dict[Loop, int]) -> None:
+    """Add how often each loop is written in the tree."""
     for node in tree:
         if isinstance(node, Loop):
-            found[node] += 1
-            found.update(_occurrences(node.body))
-    return found
+            found[node] = found.get(node, 0) + 1
+            _count_loops(node.body, found)
 
 
 class _Compiler:
-    def __init__(self, code: Code, seen: Mapping[Loop, int]) -> None:
+    def __init__(self, code: Code, written: Mapping[Loop, int]) -> None:
         self._code = code
-        self._seen = seen
+        self._written = written
         self._before = [0] * code.queues  # commands of each queue so far, loops counted in full
         self._stack: list[LoopInfo] = []
         self._nests: list[list[tuple[View, ...]]] = [[()] * code.queues]  # per depth and queue
@@ -163,9 +157,8 @@ class _Compiler:
         queues = self._code.queues
         before = list(self._before)
         twin = self._stack[-1].twin if self._stack else None
-        height = 1 + _depth(node.body)
-        loop = LoopInfo(node, len(self._stack), height, twin, node.count, [], [None] * queues)
-        if twin is None and self._seen[node] > 1:
+        loop = LoopInfo(node, len(self._stack), node.height, twin, node.count, [], [None] * queues)
+        if twin is None and self._written[node] > 1:
             loop.twin = loop
         self._stack.append(loop)
         self._nests.append([()] * queues)

@@ -39,6 +39,8 @@ class Loop:
 
     count: int
     body: tuple[Timed, ...]
+    height: int
+    """Levels of loops, this one included."""
 
 
 Timed = Step | Loop
@@ -73,7 +75,7 @@ class Skeletons:
         key = (count, body)
         found = self._loops.get(key)
         if found is None:
-            found = self._loops[key] = Loop(count, body)
+            found = self._loops[key] = Loop(count, body, 1 + height_of(body))
         return (found,)
 
     def fold(self, parts: list[Part]) -> list[Part]:
@@ -131,6 +133,15 @@ class Skeletons:
                 command.queue, command.cycles, command.deps, command.ports, command.work
             )
         return found
+
+
+def height_of(body: Part) -> int:
+    """Levels of loops in a row of nodes."""
+    height = 0
+    for node in body:
+        if isinstance(node, Loop) and node.height > height:
+            height = node.height
+    return height
 
 
 def _require_well_formed(command: Command) -> None:

@@ -46,8 +46,7 @@ from accelsim.sim.steady_machine import WAITING, Machine, State
 from accelsim.sim.steady_shift import Shift, moved_items
 from accelsim.sim.steady_twin import Replay, twin_key
 
-
-EARLY = 3
+EARLY = 4
 """Iterations of a loop in which repetition of the loops around it is looked for, too: long before
 they begin their next iteration."""
 

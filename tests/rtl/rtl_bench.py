@@ -123,7 +123,7 @@ def build(design: Design, folder: Path) -> Path:
     if design.kind == "ws":
         flags += " -DWEIGHT_STATIONARY"
     command = [
-        "verilator", "--cc", "--exe", "--build", "-O1", "-Wall", "-Wno-DECLFILENAME",
+        "verilator", "--cc", "--exe", "--build", "-O1", "-Wno-fatal",
         "--prefix", "Varray", "--top-module", f"bench_{design.kind}", "--Mdir", str(target),
         f"-GR={design.rows}", f"-GC={design.cols}", f"-GW={design.width}",
         "-CFLAGS", flags, "-MAKEFLAGS", "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O0",
