@@ -28,6 +28,24 @@ class PeSpads:
 
 
 @dataclass(frozen=True)
+class DotUnits:
+    """How an array of dot products (dataflow ``dot``) gets its weights and inputs; see
+    :class:`accelsim.dataflow.dot_product.DotArray`."""
+
+    positions: tuple[int, int] = (1, 1)
+    """Output rows and columns that the units cover at once, with the same weights."""
+    burst: int = 1
+    """Cycles of work per group of positions that a set of weights holds."""
+    set_cycles: int = 1
+    """Cycles from one set of weights to the next, at least."""
+    depthwise: bool = True
+    """Units can work on a channel each."""
+    input_buffer: bool = False
+    """The array has an SRAM of its own for the inputs of a tile, which then come from the
+    scratchpad once per tile; else once per use."""
+
+
+@dataclass(frozen=True)
 class SystolicArray:
     """R x C multiply-accumulate array (accelsim.dataflow)."""
 
@@ -52,6 +70,8 @@ class SystolicArray:
     """Command decode, charged once per array task."""
     spads: PeSpads | None = None
     """Row stationary only."""
+    dot: DotUnits | None = None
+    """Dot products only."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from accelsim.arch.parts import (
     AccumulatorSram,
     Compression,
     Dma,
+    DotUnits,
     Dram,
     EnergyOptions,
     PeSpads,
@@ -123,8 +124,12 @@ def _mapping(part: MappingPart) -> MappingConfig:
 
 def _array(part: ArrayPart) -> SystolicArray:
     values = part.model_dump()
-    spads = values.pop("spads")
-    return SystolicArray(**values, spads=PeSpads(**spads) if spads else None)
+    spads, dot = values.pop("spads"), values.pop("dot")
+    return SystolicArray(
+        **values,
+        spads=PeSpads(**spads) if spads else None,
+        dot=DotUnits(**dot) if dot else None,
+    )
 
 
 def _scratchpad(part: ScratchpadPart) -> Scratchpad:

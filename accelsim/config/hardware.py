@@ -57,6 +57,31 @@ def _pair(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+Positions = Annotated[int, Field(ge=1, le=256)]
+
+
+class DotPart(Part):
+    """Weights and inputs of an array of dot products."""
+
+    positions: Annotated[
+        tuple[Positions, Positions],
+        BeforeValidator(_pair, json_schema_input_type=list[int]),
+        about("[rows, columns] of outputs at once, with the same weights; they share the cols"),
+    ] = (1, 1)
+    burst: Annotated[
+        int, Field(ge=1, le=256), about("cycles of work in a set of weights", unit="cycles")
+    ] = 1
+    set_cycles: Annotated[
+        int, Field(ge=1, le=65_536), about("from one set of weights to the next", unit="cycles")
+    ] = 1
+    depthwise: Annotated[
+        bool, about("units can work on a channel each; else one group after the other")
+    ] = True
+    input_buffer: Annotated[
+        bool, about("inputs leave the scratchpad once per tile, for an SRAM inside the array")
+    ] = False
+
+
 class ArrayPart(Part):
     """The systolic array."""
 
@@ -99,6 +124,7 @@ class ArrayPart(Part):
     ] = False
     startup_cycles: Annotated[Cycles, about("charged once per array task", unit="cycles")] = 0
     spads: Annotated[SpadsPart | None, about("rs: registers of a PE and the array's buses")] = None
+    dot: Annotated[DotPart | None, about("dot: how weights and inputs reach the units")] = None
     operand_bits: Annotated[Bits, about("width of an activation operand", unit="bit")] = 8
     weight_bits: Annotated[Bits, about("width of a weight", unit="bit")] = 8
     accumulator_bits: Annotated[Bits, about("width of a partial sum", unit="bit")] = 32

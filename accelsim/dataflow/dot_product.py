@@ -46,6 +46,8 @@ class DotArray:
     """Cycles of work on one group of positions that a set of weights holds."""
     set_cycles: int = 1
     """Cycles from one set of weights to the next, at least."""
+    depthwise: bool = True
+    """Units can work on a channel each; else a depthwise convolution is one product per channel."""
 
     def __post_init__(self) -> None:
         counts = (self.rows, self.cols, *self.positions, self.burst, self.set_cycles)
@@ -75,10 +77,9 @@ class DotTile:
     """Kernel positions."""
     groups: int = 1
 
-    @property
-    def depthwise(self) -> bool:
-        """Several groups of one input channel."""
-        return self.channels == 1 and self.groups > 1
+    def alone(self, array: DotArray) -> bool:
+        """Whether every unit works on a channel of its own: groups of one input channel."""
+        return array.depthwise and self.channels == 1 and self.groups > 1
 
 
 def latency(rows: int) -> int:
@@ -89,7 +90,7 @@ def latency(rows: int) -> int:
 
 def sets(tile: DotTile, array: DotArray) -> int:
     """Sets of weights that one block of output channels needs: the better of deep and tap order."""
-    if tile.depthwise:
+    if tile.alone(array):
         return ceil_div(tile.taps, array.burst)
     deep = tile.taps * ceil_div(tile.channels, array.rows * array.burst)
     by_taps = ceil_div(tile.taps, array.burst) * ceil_div(tile.channels, array.rows)
@@ -99,7 +100,7 @@ def sets(tile: DotTile, array: DotArray) -> int:
 def blocks(tile: DotTile, array: DotArray) -> int:
     """Blocks of output channels, all groups together: groups share no units, except those of a
     depthwise convolution."""
-    if tile.depthwise:
+    if tile.alone(array):
         return ceil_div(tile.groups * tile.filters, array.channels)
     return tile.groups * ceil_div(tile.filters, array.channels)
 
@@ -125,7 +126,7 @@ def conv_moves(tile: DotTile, array: DotArray) -> Moves:
     tap, each weight once, partial sums once per set."""
     outputs = tile.height * tile.width * tile.filters * tile.groups
     inputs = tile.height * tile.width * tile.taps * tile.channels
-    repeats = blocks(tile, array) if not tile.depthwise else tile.groups * tile.filters
+    repeats = blocks(tile, array) if not tile.alone(array) else tile.groups * tile.filters
     rounds = sets(tile, array)
     return Moves(
         a=inputs * repeats,

@@ -74,7 +74,7 @@ MICROARCHITECTURES = ("generic", "gemmini")
 def overlaps_of(dataflow: str, microarchitecture: str = "generic") -> tuple[str, ...]:
     """Values of ``overlap`` that a (known) dataflow has, slowest first."""
     if microarchitecture == "gemmini":
-        return gemmini.OVERLAPS[dataflow]
+        return gemmini.OVERLAPS.get(dataflow, ())
     return DATAFLOWS[dataflow].OVERLAPS
 
 
@@ -162,6 +162,7 @@ def _require_valid(
             wrong.append(Mistake("M312", f"dataflow {dataflow!r} has no overlap {overlap!r}", hint))
     if convention == "scalesim":
         clashes = {
+            f"dataflow={dataflow!r}": dataflow == "dot",
             f"overlap={overlap!r}": overlap != "none",
             "skip_idle=True": skip_idle,
             f"mac_input={mac_input!r}": mac_input != "arriving",

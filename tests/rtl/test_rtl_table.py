@@ -13,7 +13,7 @@ import rtl_expected
 import rtl_table
 from rtl_bench import SERIAL
 
-from accelsim.dataflow import DATAFLOWS, overlaps_of
+from accelsim.dataflow import overlaps_of
 
 ROWS = rtl_table.read()
 
@@ -29,7 +29,7 @@ def test_every_row_agrees_in_cycles_and_in_correctness():
 
 
 @pytest.mark.parametrize(("microarchitecture", "sizes"), [("generic", 10), ("gemmini", 6)])
-@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@pytest.mark.parametrize("dataflow", ["os", "ws", "is"])
 def test_every_overlap_is_measured_on_arrays_of_many_shapes(dataflow, microarchitecture, sizes):
     for overlap in overlaps_of(dataflow, microarchitecture):
         key = (microarchitecture, dataflow, overlap)

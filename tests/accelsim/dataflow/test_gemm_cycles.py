@@ -106,7 +106,7 @@ def test_serial_tiles_add_up_with_their_own_columns(m, n, k, rows, cols, groups)
     rows=st.integers(1, 20), cols=st.integers(1, 20),
 )  # fmt: skip
 def test_never_faster_than_all_pes_busy_and_overlap_never_slower(m, n, k, rows, cols):
-    for dataflow in DATAFLOWS:
+    for dataflow in ("os", "ws", "is"):
         times = {o: gemm_cycles(m, n, k, rows, cols, dataflow, o) for o in overlaps_of(dataflow)}
         assert min(times.values()) * rows * cols >= m * n * k
         assert times["none"] >= times["column"] >= times["full"]

@@ -73,6 +73,32 @@ def programs(draw: st.DrawFn) -> Program:
     return found
 
 
+@st.composite
+def recurring(draw: st.DrawFn) -> Program:
+    """A few loops of two queues, each met again and again, nested now and then; between them
+    commands of a third queue that wait for somewhere in the loops, or are waited for in them."""
+    loops: list[tuple[Node, ...]] = []
+    for _ in range(draw(st.integers(1, 2))):
+        ahead = draw(st.sampled_from([(), (), ((2, draw(st.integers(1, 6))),)]))
+        port = draw(st.sampled_from([(), (0,)]))
+        load = Command(0, draw(CYCLES), WORK, ((1, draw(st.integers(1, 3))),), port)
+        run = Command(1, draw(CYCLES), WORK, ((0, 1), *ahead))
+        body: Node = Repeat(draw(st.integers(5, 40)), (load, run))
+        if draw(st.booleans()):
+            body = Repeat(draw(st.integers(2, 5)), (load, body))
+        loops.append((body,))
+    blocks: list[Block] = []
+    for step in range(draw(st.integers(2, 9))):
+        if draw(st.integers(0, 2)):
+            blocks.append(Block("loop", step, draw(st.sampled_from(loops))))
+            continue
+        awaited, back = draw(st.integers(0, 1)), draw(st.integers(1, 90))
+        path = draw(st.sampled_from([(), (0,)]))
+        third = Command(2, draw(st.integers(0, 900)), WORK, ((awaited, back),), path)
+        blocks.append(Block("third", step, (third,) * draw(st.integers(1, 3))))
+    return program(blocks, 3, 1)
+
+
 def program(blocks: Sequence[Block], queues: int, ports: int) -> Program:
     """The blocks on queues ``q0``, ``q1``, ... and ports ``p0``, ``p1``, ..."""
     names = tuple(f"q{queue}" for queue in range(queues))
