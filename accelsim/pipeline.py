@@ -317,6 +317,7 @@ def execute(workload: Workload, accelerator: Accelerator, plan: MemoryPlan) -> T
         trace,
         pes=array.rows * array.cols,
         dram_bytes_per_cycle=accelerator.dram_bytes_per_cycle,
+        weights_bytes_per_cycle=accelerator.weight_bytes_per_cycle,
         lanes=accelerator.vector.lanes,
         scratchpad_bytes_per_cycle=accelerator.scratchpad.width_bytes,
         accumulator_bytes_per_cycle=accelerator.accumulator_port_bytes,

@@ -83,6 +83,9 @@ class VectorUnit:
     """Pipeline fill and command decode, charged once per vector task."""
     cycles_per_op: Mapping[str, int] = field(default_factory=dict)
     """Operator kind -> cycles per element operation and lane; 1 where absent."""
+    fuses: bool = False
+    """What follows an array operator (requantise, activation) takes one pass however many stages
+    it has; else one per stage."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,13 @@ class Accelerator:
     def dram_bytes_per_cycle(self) -> Fraction:
         """Exact DRAM bandwidth in bytes per core cycle."""
         return Fraction(self.dram.bytes_per_second, self.clock_hz)
+
+    @property
+    def weight_bytes_per_cycle(self) -> Fraction | None:
+        """The same of the weights' own memory; None without one."""
+        if self.weight_memory is None:
+            return None
+        return Fraction(self.weight_memory.bytes_per_second, self.clock_hz)
 
     @property
     def accumulator_port_bytes(self) -> int:

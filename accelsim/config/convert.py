@@ -22,10 +22,10 @@ from accelsim.arch.parts import (
     SystolicArray,
     VectorUnit,
 )
+from accelsim.config.array import ArrayPart
 from accelsim.config.hardware import (
     AcceleratorPart,
     AccelergyPart,
-    ArrayPart,
     CompressionPart,
     DramPart,
     EnergyPart,

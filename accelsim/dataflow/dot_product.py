@@ -34,7 +34,7 @@ OVERLAPS = ("full",)
 
 @dataclass(frozen=True)
 class DotArray:
-    """The units and how weights reach them; AccelsimError (M350) for one that cannot be."""
+    """The units and how weights reach them; AccelsimError (M333) for one that cannot be."""
 
     rows: int
     """Input channels of a dot product."""
@@ -52,10 +52,12 @@ class DotArray:
     def __post_init__(self) -> None:
         counts = (self.rows, self.cols, *self.positions, self.burst, self.set_cycles)
         if not all(isinstance(v, int) and not isinstance(v, bool) and v >= 1 for v in counts):
-            raise AccelsimError(Mistake("M350", f"a dot-product array of {counts}: at least 1 each"))
+            raise AccelsimError(
+                Mistake("M333", f"a dot-product array of {counts}: at least 1 each")
+            )
         if self.cols % (self.positions[0] * self.positions[1]):
             message = f"{self.cols} units do not divide into {self.positions} positions"
-            raise AccelsimError(Mistake("M350", message))
+            raise AccelsimError(Mistake("M333", message))
 
     @property
     def channels(self) -> int:

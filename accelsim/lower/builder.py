@@ -230,8 +230,9 @@ class ProgramBuilder:
         self, kind: TaskKind, writes: tuple[Touch, ...], region: str, *, constant: bool = False
     ) -> Transfer:
         """Recipe of a load of all that it ``writes`` (``constant``: weights, biases)."""
-        size = sum(touch.bytes for touch in writes)
-        moved = self.timing.transfer(size, constant=constant)
+        sizes = [touch.bytes for touch in writes]
+        size = sum(sizes)
+        moved = self.timing.transfer(*sizes, constant=constant)
         work = Work(
             kind, writes=writes, dram_read_bytes=moved.stored, sram_write_bytes=size, region=region
         )

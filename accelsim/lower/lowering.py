@@ -102,7 +102,7 @@ class _Lowering:
         return Block(op.name, number, body, tuple(buffers.all), tuple(buffers.starts))
 
     def _array(self, op: Op, step: Step, buffers: Buffers) -> None:
-        operands, candidate = array_op(op, self._workload), step.candidate
+        operands, candidate = array_op(op, self._workload, self._accelerator.array), step.candidate
         key = _array_key(operands, step)
         shape = self._arrays.get(key)
         if shape is None:

@@ -21,6 +21,7 @@ from accelsim.mapping.tiles import (
     count_fills,
     element_bytes,
     halvings,
+    reduction_unit,
 )
 from accelsim.mapping.timing import Flow, Timing
 from accelsim.plan import Candidate, Tiling
@@ -174,6 +175,12 @@ def loop_nest(
     fills = count_fills(blocks.blocks, blocks.runs, pixels.tiles, reductions.tiles, order)
     wide, size_a = blocks.widest, element_bytes(operands.a)
     b_bytes = gemm.k * gemm.n * gemm.groups * element_bytes(operands.b) * fills.weight_refetch
+    if operands.sparsity is not None:
+        b_bytes = fills.weight_refetch * sum(
+            many * times * operands.b_bytes((0, k), block)
+            for block, many in blocks.shapes
+            for k, times in reductions.counts
+        )
     bias_bytes = _bias_total(operands) * fills.bias_refetch
     b_stored, bias_stored = b_bytes, bias_bytes
     if timing.compresses:  # every transfer rounds up
@@ -337,9 +344,9 @@ def channel_sizes(operands: ArrayOp, cols: int) -> tuple[int, ...]:
     return tuple(sorted(within | spans, reverse=True))
 
 
-def reduction_sizes(operands: ArrayOp, rows: int) -> tuple[int, ...]:
-    """Tile sizes of k: whole, then halvings in multiples of the rows; largest first."""
-    return halvings(operands.gemm.k, rows)
+def reduction_sizes(operands: ArrayOp, unit: int) -> tuple[int, ...]:
+    """Tile sizes of k: whole, then halvings in multiples of ``unit``; largest first."""
+    return halvings(operands.gemm.k, unit)
 
 
 def _distinct_parts(total: int) -> tuple[int, ...]:
@@ -370,7 +377,7 @@ def nests(
     array = accelerator.array
     budget = accumulator_tile_elements(accelerator)
     pixels = [pixel_tiles(operands, size) for size in pixel_sizes]
-    depths = reductions or reduction_sizes(operands, array.rows)
+    depths = reductions or reduction_sizes(operands, reduction_unit(operands, array))
     cuts = [reduction_tiles(operands, size) for size in depths]
     for size in channels or channel_sizes(operands, array.cols):
         blocks = block_tiles(operands, size)

@@ -133,7 +133,7 @@ def _array_pool(
     accelerator: Accelerator,
     timing: Timing,
 ) -> list[Candidate]:
-    operands = array_op(op, workload)
+    operands = array_op(op, workload, accelerator.array)
     pixels = (*row_sizes(operands), *part_row_sizes(operands)) if fixed.m is None else (fixed.m,)
     loops = nests(
         operands, accelerator, timing, pixels,

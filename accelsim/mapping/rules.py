@@ -20,7 +20,14 @@ from accelsim.mapping.array import (
     realise,
     reduction_tiles,
 )
-from accelsim.mapping.tiles import ArrayOp, Block, array_op, element_bytes
+from accelsim.mapping.tiles import (
+    ArrayOp,
+    Block,
+    array_op,
+    element_bytes,
+    reduction_grain,
+    reduction_unit,
+)
 from accelsim.mapping.timing import Timing
 from accelsim.mapping.vector import vector_candidate, vector_tilings
 from accelsim.mapping.vector_tiles import whole
@@ -39,10 +46,15 @@ def fold(operands: ArrayOp, accelerator: Accelerator) -> Tiling:
         m, n, k = rows, min(cols, gemm.n), gemm.k
     elif array.dataflow == "is":
         m, n, k = cols, gemm.n, min(rows, gemm.k)
+    elif array.dataflow == "rs":  # sums stay on the chip, and the array takes what it can
+        m, n, k = gemm.m, gemm.n, gemm.k
     else:
-        m, n, k = gemm.m, min(cols, gemm.n), min(rows, gemm.k)
+        m, n, k = gemm.m, min(cols, gemm.n), min(reduction_unit(operands, array), gemm.k)
     sums = accumulator_tile_elements(accelerator)
-    n = max(1, min(n, sums // min(m, gemm.m)) if array.dataflow == "is" else n)
+    if array.dataflow == "is":
+        n = max(1, min(n, sums // min(m, gemm.m)))
+    elif array.dataflow == "rs":
+        n = min(n, sums)
     return Tiling(whole_rows(operands, max(1, min(m, sums // n))), n, k, "nmk")
 
 
@@ -59,12 +71,15 @@ def layer(operands: ArrayOp, accelerator: Accelerator) -> Tiling:
     row = min(window.out_width if window else 1, gemm.m)
     k = gemm.k
     least = min(gemm.n, array.cols)
+    unit = reduction_unit(operands, array)
     if least * k * size > half:
-        k = min(k, max(1, half // (least * size) // array.rows) * array.rows)
+        k = min(k, max(1, half // (least * size) // unit) * unit)
     widest = max(1, min(sums // row, half // (k * size)))
     n = gemm.n if gemm.n <= widest else max(1, widest // array.cols * array.cols or widest)
+    if n == gemm.n and (array.dataflow == "dot" or array.packing):  # groups side by side
+        n *= min(gemm.groups, max(1, widest // n))
     m = whole_rows(operands, max(1, min(gemm.m, sums // n)))
-    block = Block(0, 1, 0, n)
+    block = Block(0, max(1, n // gemm.n), 0, min(n, gemm.n))
     while (
         m > row
         and max(operands.a_bytes((0, m), (0, k), block), operands.out_bytes((0, m), block))
@@ -101,7 +116,7 @@ def ruled_candidate(
     """The candidate that a rule of :data:`RULES` gives an operator."""
     if op.gemm is None:
         return _ruled_vector(op, workload, streamed, accelerator, timing)
-    operands = array_op(op, workload)
+    operands = array_op(op, workload, accelerator.array)
     tiling = RULES[rule](operands, accelerator)
     return array_candidate(operands, tiling, streamed, rule, accelerator, timing, hidden=hidden)
 
@@ -168,9 +183,13 @@ def objections(
         found.append((f"no loop order '{tiling.order}'", "nmk or mnk"))
     if op.gemm is None or found:
         return found
-    operands = array_op(op, workload)
+    operands = array_op(op, workload, accelerator.array)
     if op.gemm.groups > 1 and tiling.n > op.gemm.n and tiling.n % op.gemm.n:
         found.append((f"n cuts a group of {op.gemm.n} channels", f"a multiple of {op.gemm.n}"))
+    grain = reduction_grain(operands, accelerator.array)
+    if tiling.k < op.gemm.k and tiling.k % grain:
+        what = "a kernel" if operands.sparsity is None else "a block of sparse weights"
+        found.append((f"k cuts {what} of {grain}", f"a multiple of {grain}"))
     legal = whole_rows(operands, tiling.m)
     if legal != tiling.m:
         found.append(("m is neither whole output rows nor a part of one", f"m: {legal}"))

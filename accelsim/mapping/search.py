@@ -147,7 +147,7 @@ def workspace(op: Op, workload: Workload, accelerator: Accelerator, candidate: C
     alignment = accelerator.scratchpad.alignment_bytes
     slots = accelerator.scratchpad.buffering
     if op.gemm is not None:
-        operands = array_op(op, workload)
+        operands = array_op(op, workload, accelerator.array)
         return array_workspace(operands, candidate.tiling, candidate.streamed, alignment, slots)
     return vector_workspace(op, workload, candidate.tiling, candidate.streamed, alignment, slots)
 
@@ -193,7 +193,7 @@ def _array_candidates(
     """What :func:`exhaustive` keeps of one pool of an array operator, found over all loop nests at
     once; empty where that has to look closer."""
     timing = Timing(accelerator)
-    operands = array_op(op, workload)
+    operands = array_op(op, workload, accelerator.array)
     sizes = row_sizes(operands) if wide else part_row_sizes(operands)
     found = list(nests(operands, accelerator, timing, sizes))
     if not found or not fits_int64(found, accelerator):
@@ -224,7 +224,7 @@ def _pool(op: Op, workload: Workload, accelerator: Accelerator, *, wide: bool) -
             list(vector_candidates(op, workload, streamed, name, accelerator, timing, wide=wide))
             for name, streamed in variants(op)
         ]
-    operands = array_op(op, workload)
+    operands = array_op(op, workload, accelerator.array)
     sizes = row_sizes(operands) if wide else part_row_sizes(operands)
     found = list(nests(operands, accelerator, timing, sizes))
     before = array_pool_cycles(op, workload, timing)

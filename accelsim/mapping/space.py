@@ -13,7 +13,7 @@ from accelsim.arch.parts import Accelerator
 from accelsim.dataflow.counts import ceil_div
 from accelsim.mapping.array import channel_sizes, nests, reduction_sizes, row_sizes
 from accelsim.mapping.search import variants
-from accelsim.mapping.tiles import array_op
+from accelsim.mapping.tiles import array_op, reduction_unit
 from accelsim.mapping.timing import Timing
 from accelsim.mapping.vector import vector_tilings
 from accelsim.plan import Candidate, MemoryPlan
@@ -60,14 +60,14 @@ def search_space(op: Op, workload: Workload, accelerator: Accelerator, timing: T
         count = len(tilings)
         # With everything resident there is one tile.
         return Space(count, 1, 1, count, residencies, 1 + count * (residencies - 1))
-    operands = array_op(op, workload)
+    operands = array_op(op, workload, accelerator.array)
     sizes = row_sizes(operands)
     count = sum(1 for _ in nests(operands, accelerator, timing, sizes))
     early = 2 if operands.constant else 1
     return Space(
         len(sizes),
         len(channel_sizes(operands, accelerator.array.cols)),
-        len(reduction_sizes(operands, accelerator.array.rows)),
+        len(reduction_sizes(operands, reduction_unit(operands, accelerator.array))),
         count,
         residencies,
         count * residencies * early,

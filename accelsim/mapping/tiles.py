@@ -8,9 +8,11 @@ included, padding not: nobody stores it).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from accelsim.arch.parts import SystolicArray
 from accelsim.dataflow.counts import ceil_div
+from accelsim.dataflow.sparse import compressed_k, index_bits
 from accelsim.workload.graph import BITS, Gemm, Op, Tensor, Window, Workload
 
 Range = tuple[int, int]
@@ -131,6 +133,11 @@ class TileShape:
     """Bias of the tile's channels (0 without one)."""
     first: bool
     """First reduction tile of its output: it starts from the bias, not from earlier sums."""
+    sparsity: tuple[int, int] | None = None
+    """(N, M) of weights that are stored without their zeros."""
+    layer: Window | Gemm | None = field(default=None, compare=False)
+    """The operator that the tile is part of: row-stationary arrays and arrays of dot products look
+    at it. Not compared, since nothing else depends on it."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +152,8 @@ class ArrayOp:
     """Channels: a constant weight, or the second activation."""
     bias: Tensor | None
     output: Tensor
+    sparsity: tuple[int, int] | None = None
+    """(N, M) if the weights are stored without their zeros."""
 
     @property
     def constant(self) -> bool:
@@ -155,7 +164,7 @@ class ArrayOp:
         """Shape of the tile of ``m`` pixels, the channels of ``block`` and ``k`` reductions."""
         return TileShape(
             m, block.n, k, block.groups, element_bytes(self.a), element_bytes(self.b),
-            self.bias_bytes(block), first,
+            self.bias_bytes(block), first, self.sparsity, self.op.window or self.gemm,
         )  # fmt: skip
 
     def a_channels(self, k: Range) -> int:
@@ -177,8 +186,12 @@ class ArrayOp:
         return self.a_pixels(m) * per_pixel
 
     def b_bytes(self, k: Range, block: Block) -> int:
-        """Bytes of B in one tile."""
-        return k[1] * block.channels * element_bytes(self.b)
+        """Bytes of B in one tile; sparse weights with their indices (a tile begins with a block of
+        M, :func:`reduction_unit`)."""
+        if self.sparsity is None:
+            return k[1] * block.channels * element_bytes(self.b)
+        bits = 8 * element_bytes(self.b) + index_bits_of(self.sparsity)
+        return ceil_div(compressed_k(k[1], self.sparsity) * block.channels * bits, 8)
 
     def bias_bytes(self, block: Block) -> int:
         """Bytes of the bias of a block (0 without a bias)."""
@@ -189,13 +202,47 @@ class ArrayOp:
         return m[1] * block.channels * element_bytes(self.output)
 
 
-def array_op(op: Op, workload: Workload) -> ArrayOp:
-    """Resolve the operands of an operator with a :class:`Gemm`."""
+def array_op(op: Op, workload: Workload, array: SystolicArray | None = None) -> ArrayOp:
+    """Resolve the operands of an operator with a :class:`Gemm`. ``array``: the one that runs it;
+    only constant weights are sparse."""
     assert op.gemm is not None, f"{op.name} is not an array operator"
     tensors = workload.tensors
     b = op.weight if op.weight is not None else op.inputs[-1]
     bias = tensors[op.bias] if op.bias is not None else None
-    return ArrayOp(op, op.gemm, tensors[op.inputs[0]], tensors[b], bias, tensors[op.output])
+    sparsity = array.sparsity if array is not None and op.weight is not None else None
+    return ArrayOp(
+        op, op.gemm, tensors[op.inputs[0]], tensors[b], bias, tensors[op.output], sparsity
+    )
+
+
+def reduction_unit(operands: ArrayOp, array: SystolicArray) -> int:
+    """Reductions that a tile of k holds a multiple of (unless it holds all): what fills the array's
+    rows once; whole kernels where the array works on channels, whole blocks of sparse weights."""
+    if operands.sparsity is not None:
+        keep, block = operands.sparsity
+        return block * max(1, array.rows // keep)
+    if array.dataflow not in ("rs", "dot"):
+        return array.rows
+    window = operands.op.window
+    taps = 1 if window is None else window.kernel_height * window.kernel_width
+    burst = array.dot.burst if array.dot is not None else 1
+    return taps * (array.rows * burst if array.dataflow == "dot" else 1)
+
+
+def reduction_grain(operands: ArrayOp, array: SystolicArray) -> int:
+    """Reductions that no tile of k may cut: a kernel of ``rs`` and ``dot``, a block of sparse
+    weights."""
+    if operands.sparsity is not None:
+        return operands.sparsity[1]
+    window = operands.op.window
+    if array.dataflow not in ("rs", "dot") or window is None:
+        return 1
+    return window.kernel_height * window.kernel_width
+
+
+def index_bits_of(sparsity: tuple[int, int] | None) -> int:
+    """Bits of the index that comes with every stored weight."""
+    return 0 if sparsity is None else index_bits(sparsity)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ kind (a DMA transfer with its set-up is one).
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -21,8 +22,9 @@ from numpy.typing import NDArray
 
 from accelsim.arch.parts import Accelerator, Scratchpad
 from accelsim.arch.protection import STRUCTURES, protection_of
-from accelsim.dataflow import DATAFLOWS, gemm_cycles
 from accelsim.dataflow.counts import ceil_div
+from accelsim.dataflow.sparse import compressed_k
+from accelsim.mapping.array_timing import ArrayTiming
 from accelsim.mapping.tiles import TileShape
 from accelsim.workload.graph import Op, OpKind
 
@@ -111,19 +113,22 @@ class Timing:
         )
         self._vector_fixed = accelerator.vector.startup_cycles + memories + extra["vector"]
         self._epilogue_fixed = self._vector_fixed + extra["accumulators"]
-        self._tiles: dict[TileShape, ArrayWork] = {}
+        self._engine = ArrayTiming(accelerator)
+        self._by_layer = accelerator.array.dataflow in ("rs", "dot")
+        self._tiles: dict[Hashable, ArrayWork] = {}
 
     def transfer_bytes(self, size: int) -> int:
         """Cycles that ``size`` bytes occupy the DRAM port."""
         return max(_at(size, self._rate), _at(size, self._port_rate))
 
-    def transfer(self, size: int, *, constant: bool = False) -> Transfer:
-        """One transfer of ``size`` scratchpad bytes, of an activation or of a constant: constants
-        come from their own memory if there is one, compressed if the machine compresses them. The
-        slowest of memory, decoder and scratchpad port decides."""
+    def transfer(self, *sizes: int, constant: bool = False) -> Transfer:
+        """One transfer of so many scratchpad bytes, of activations or of constants: constants come
+        from their own memory if there is one, compressed if the machine compresses them, each by
+        itself. The slowest of memory, decoder and scratchpad port decides."""
+        size = sum(sizes)
         if not constant:
             return Transfer(self.dma_fixed, self.transfer_bytes(size), size, "dram")
-        stored = self.stored(size)
+        stored = sum(self.stored(part) for part in sizes)
         port = self._port_rate if self._weight_rate is None else self._weight_rate
         cycles = max(_at(stored, self._constant_rate), _at(size, port))
         packed = self._accelerator.compression
@@ -220,33 +225,26 @@ class Timing:
 
     def array(self, shape: TileShape) -> ArrayWork:
         """One array task: the products of one tile."""
-        found = self._tiles.get(shape)
+        key = (shape, shape.layer) if self._by_layer else shape
+        found = self._tiles.get(key)
         if found is None:
-            found = self._tiles[shape] = self._array(shape)
+            found = self._tiles[key] = self._array(shape)
         return found
 
     def _array(self, shape: TileShape) -> ArrayWork:
-        array = self._accelerator.array
-        m, n, k, groups = shape.m, shape.n, shape.k, shape.groups
-        cycles = gemm_cycles(
-            m, n, k, array.rows, array.cols, array.dataflow, array.overlap,
-            skip_idle=array.skip_idle, mac_input=array.mac_input, groups=groups,
-            microarchitecture=array.microarchitecture,
-        )  # fmt: skip
-        moves = DATAFLOWS[array.dataflow].moves(m, n, k, array.rows, array.cols)
+        done = self._engine.passage(shape)
         # The sums of an earlier reduction tile come back from the accumulators once.
-        carried = 0 if shape.first else m * n
-        operands = moves.a * shape.a_element_bytes + moves.b * shape.b_element_bytes
-        sram = operands * groups + (shape.bias_bytes if shape.first else 0)
-        read = (moves.sums_read + carried) * groups * self.sum_bytes
-        written = moves.sums_written * groups * self.sum_bytes
+        carried = 0 if shape.first else shape.m * shape.n * shape.groups
+        held = done.b_bytes
+        sram = done.a_bytes + held + (shape.bias_bytes if shape.first else 0)
+        read = (done.sums_read + carried) * self.sum_bytes
+        written = done.sums_written * self.sum_bytes
         if self._weight_rate is None:
             operand_cycles = _at(sram, self._port_rate)
         else:  # each of the split memories has its own port
-            held = moves.b * shape.b_element_bytes * groups
             operand_cycles = max(_at(sram - held, self._port_rate), _at(held, self._weight_rate))
         ports = max(operand_cycles, ceil_div(max(read, written), self._sum_port))
-        return ArrayWork(max(cycles, ports) + self._array_fixed, sram, read, written)
+        return ArrayWork(max(done.cycles, ports) + self._array_fixed, sram, read, written)
 
     def lanes(self, kind: OpKind, element_ops: int) -> int:
         """Cycles for which ``element_ops`` of an operator of ``kind`` occupy the lanes."""
@@ -263,12 +261,20 @@ class Timing:
         ports = max(
             _at(out_bytes, self._port_rate), ceil_div(sums * self.sum_bytes, self._sum_port)
         )
+        if self._accelerator.vector.fuses:
+            element_ops = min(element_ops, sums)
         return max(self.lanes(kind, element_ops), ports) + self._epilogue_fixed
 
     def least(self, op: Op) -> tuple[int, int]:
         """Cycles of (array, vector unit) that no tiling of ``op`` can beat."""
         array = self._accelerator.array
-        return ceil_div(op.macs, array.rows * array.cols), self.lanes(op.kind, op.vector_ops)
+        macs = op.macs
+        if array.sparsity is not None and op.weight is not None and op.gemm is not None:
+            macs = macs // op.gemm.k * compressed_k(op.gemm.k, array.sparsity)
+        element_ops = op.vector_ops
+        if op.gemm is not None and self._accelerator.vector.fuses:
+            element_ops = min(element_ops, op.gemm.m * op.gemm.n * op.gemm.groups)
+        return ceil_div(macs, array.rows * array.cols), self.lanes(op.kind, element_ops)
 
     def in_ports(self, size: int) -> int:
         """``size`` scratchpad bytes of one task, in whole port widths: what energy counts."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from heapq import heappop, heappush
 
@@ -37,6 +37,7 @@ def check_trace(
     *,
     pes: int,
     dram_bytes_per_cycle: Fraction,
+    weights_bytes_per_cycle: Fraction | None = None,
     lanes: int | None = None,
     scratchpad_bytes_per_cycle: int | None = None,
     accumulator_bytes_per_cycle: int | None = None,
@@ -50,12 +51,14 @@ def check_trace(
     - no idle waiting: a task that started later than it was ready did so at the very cycle at which
       another task gave back one of its resources;
     - a read finds at least the bytes it takes: as many were written by its start;
-    - physics: DRAM bytes within time x ``dram_bytes_per_cycle`` (bytes per cycle) and only with
-      ``dram`` held; MACs within time x ``pes`` (MACs per cycle) and only with ``array`` held;
-      where they are given, element operations within time x ``lanes`` and only with ``vector``
-      held, scratchpad bytes (both ways) within time x ``scratchpad_bytes_per_cycle``, accumulator
-      bytes (each way) within time x ``accumulator_bytes_per_cycle``. Each task is judged on its
-      own: tasks that use one SRAM port at the same time on different resources are not added up.
+    - physics: bytes of a backing memory within time x its rate (``dram_bytes_per_cycle``, where
+      weights have a memory of their own ``weights_bytes_per_cycle``) and only with its port
+      (``dram``, ``weights``) held; MACs within time x ``pes`` (MACs per cycle) and only with
+      ``array`` held; where they are given, element operations within time x ``lanes`` and only with
+      ``vector`` held, scratchpad bytes (both ways) within time x ``scratchpad_bytes_per_cycle``,
+      accumulator bytes (each way) within time x ``accumulator_bytes_per_cycle``. Each task is
+      judged on its own: tasks that use one SRAM port at the same time on different resources are
+      not added up.
     """
     found = tuple(_numbering(trace))
     if not found:  # the other checks look things up by these numbers
@@ -65,7 +68,10 @@ def check_trace(
             _exclusive,
             _no_idle_waiting,
             _written_before_read,
-            lambda t: _physics(t, pes, dram_bytes_per_cycle),
+            lambda t: _physics(t, pes),
+            lambda t: _memories(
+                t, {"dram": dram_bytes_per_cycle, "weights": weights_bytes_per_cycle}
+            ),
             lambda t: _port_rates(t, scratchpad_bytes_per_cycle, accumulator_bytes_per_cycle),
             lambda t: _vector_rate(t, lanes) if lanes is not None else iter(()),
         )
@@ -230,17 +236,28 @@ def _written_before_read(trace: Trace) -> Iterator[str]:
                 )
 
 
-def _physics(trace: Trace, pes: int, dram_bytes_per_cycle: Fraction) -> Iterator[str]:
+def _memories(trace: Trace, rates: Mapping[str, Fraction | None]) -> Iterator[str]:
+    """Every transfer holds the port of one memory, and its bytes fit through."""
+    for task, row in zip(trace.graph.tasks, trace.rows, strict=True):
+        moved = task.dram_read_bytes + task.dram_write_bytes
+        if not moved:
+            continue
+        time = row.end - row.start
+        held = [name for name in task.resources if rates.get(name) is not None]
+        if not held:
+            yield f"task {task.id}: moves {moved} DRAM bytes without holding dram"
+        for name in held:
+            rate = rates[name]
+            if rate is not None and moved > time * rate:
+                yield (
+                    f"task {task.id}: moves {moved} {name.upper()} bytes in {time} cycles, above "
+                    f"{rate} bytes per cycle"
+                )
+
+
+def _physics(trace: Trace, pes: int) -> Iterator[str]:
     for task, row in zip(trace.graph.tasks, trace.rows, strict=True):
         time = row.end - row.start
-        moved = task.dram_read_bytes + task.dram_write_bytes
-        if moved > time * dram_bytes_per_cycle:
-            yield (
-                f"task {task.id}: moves {moved} DRAM bytes in {time} cycles, above "
-                f"{dram_bytes_per_cycle} bytes per cycle"
-            )
-        if moved and "dram" not in task.resources:
-            yield f"task {task.id}: moves {moved} DRAM bytes without holding dram"
         if task.macs > time * pes:
             yield f"task {task.id}: {task.macs} MACs in {time} cycles on {pes} elements"
         if task.macs and "array" not in task.resources:

@@ -21,7 +21,7 @@ from accelsim.sim.steady_machine import Machine, RawItem
 from accelsim.sim.steady_summary import Summary, summarise
 
 STATE_CAP = 4096
-"""States remembered at a time, about a kilobyte each."""
+"""States remembered at a time, a few kilobytes each."""
 
 
 def run_program(
@@ -44,7 +44,7 @@ def run_program(
 def makespan(
     program: Program, *, device: PortDevice | None = None, state_cap: int = STATE_CAP
 ) -> Summary:
-    """Totals of :func:`run_program`, without making its trace: about half of its time."""
+    """Totals of :func:`run_program`, for design sweeps: nothing of the trace is kept."""
     machine = _run(program, True, device, state_cap)
     return summarise(program, machine.code, machine.items, machine.now, machine.steps)
 

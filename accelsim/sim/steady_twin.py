@@ -9,8 +9,11 @@ the same times relative to ``past`` and ``now``; the device has the same signatu
 happened from ``past`` to a later recorded state ``until`` happens again, if
 
 1. up to ``until`` every queue inside has stayed in its occurrence: its commands are the same;
-2. needs among queues inside compare equal: both sides are counted from the beginning of the
-   occurrence. Needs of theirs on a queue outside are met all the time, both at ``past`` and now;
+2. every need of queues inside compares equal. Among them both sides count from the beginning of the
+   occurrence. A need on a queue outside is met, then and now: it is on a command before the
+   occurrence or in it, and the waiting command of that queue comes after. For else, of all waiting
+   commands outside, take the first in program order: it is before the occurrence, and what it waits
+   for is earlier still, so it has ended, whether its queue is inside, finished or waits outside;
 3. up to ``until`` no queue outside has done anything, and now each still has a need unmet at the
    end of the replay. Waiting queues hold no ports, so they have no influence.
 """
@@ -20,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from accelsim.sim.steady_code import Code, LoopInfo, largest_need, unmet_needs
+from accelsim.sim.steady_code import Code, LoopInfo, unmet_needs
 from accelsim.sim.steady_machine import OFF, WAITING, State
 
 
@@ -83,7 +86,7 @@ class Replay:
             if not _inside(self.code, self.state, queue, self.here):
                 if not self._idle(queue, until):
                     return False
-            elif not self._stays(queue, until) or not self._met(queue):
+            elif not self._stays(queue, until):
                 return False
         return True
 
@@ -105,18 +108,6 @@ class Replay:
             _inside(self.code, until, queue, self.there)
             and until.turn[around] == self.past.turn[around]
         )
-
-    def _met(self, queue: int) -> bool:
-        """Rule 2, for the whole occurrence."""
-        for loop, state in ((self.there, self.past), (self.here, self.state)):
-            view = loop.views[queue]
-            assert view is not None
-            for other in view.needs:
-                if _inside(self.code, state, other, loop):
-                    continue
-                if largest_need(view, other, state.turn, loop.count - 1) > state.done[other]:
-                    return False
-        return True
 
     def applied(self, until: State) -> State:
         """``until``, moved into the twin."""

@@ -84,7 +84,9 @@ def test_a_double_buffered_pipeline_takes_fill_steady_state_and_drain(
     slowest = max(load, compute, store)
     folded = run_program(pipeline(count, load, compute, store))
     assert folded.cycles == load + compute + store + (count - 1) * slowest
-    assert folded.steps < 60
+    # Before the steady state a stage may run ahead of the next by as little as one cycle a tile,
+    # until the four buffers are full.
+    assert folded.steps <= 3 * (4 * slowest + 20)
 
 
 @given(st.integers(1, 10**13), st.integers(1, 400), st.integers(1, 400))

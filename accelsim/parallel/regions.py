@@ -1,0 +1,212 @@
+"""Which part of its inputs a part of an operator's output needs: true halo and column dependences.
+
+A tensor is looked at as a grid of rows and columns: output rows (of all images) x channels for
+feature maps, rows of A x columns of B for matrix products (of attention heads side by side:
+columns of head h come before those of head h + 1). Two operators that look at one tensor with the
+same grid agree on what a region of it is; with different grids (a flattened feature map, a
+transposition) a part is taken to need all of it, which is safe and never too little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from accelsim.mapping.tiles import Range
+from accelsim.mapping.vector_tiles import POOLS
+from accelsim.workload.graph import Op, OpKind, Tensor, Window, Workload
+
+ELEMENTWISE = frozenset(
+    {
+        OpKind.ADD, OpKind.SUB, OpKind.MUL, OpKind.DIV, OpKind.MINMAX, OpKind.ELEMENTWISE,
+        OpKind.EXP, OpKind.SQRT, OpKind.RELU, OpKind.CLIP, OpKind.LEAKY_RELU, OpKind.SIGMOID,
+        OpKind.TANH, OpKind.HARD_SWISH, OpKind.GELU, OpKind.BATCH_NORM, OpKind.QUANTIZE,
+        OpKind.DEQUANTIZE,
+    }
+)  # fmt: skip
+"""An output element depends on the elements of the operands at the same place."""
+
+ROW_WISE = frozenset({OpKind.SOFTMAX, OpKind.LAYER_NORM})
+"""An output element depends on the whole row that it is in."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How a tensor is divided: ``rows`` x ``cols`` cells, each of elements that stay together."""
+
+    rows: int
+    cols: int
+
+
+@dataclass(frozen=True)
+class Region:
+    """Rows [r, r + count) and columns [c, c + count) of a tensor seen as ``grid``."""
+
+    grid: Grid
+    rows: Range
+    cols: Range
+
+    @property
+    def cells(self) -> int:
+        """Cells of the grid inside."""
+        return self.rows[1] * self.cols[1]
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of the tensor."""
+        return self.rows[1] == self.grid.rows and self.cols[1] == self.grid.cols
+
+    def overlaps(self, other: Region) -> bool:
+        """Whether the two share a cell; regions of different grids are taken to do so."""
+        if self.grid != other.grid:
+            return True
+        return _meet(self.rows, other.rows) and _meet(self.cols, other.cols)
+
+    def contains(self, other: Region) -> bool:
+        """Whether all of ``other`` lies inside; of a different grid: whether this is everything."""
+        if self.grid != other.grid:
+            return self.whole
+        return _inside(self.rows, other.rows) and _inside(self.cols, other.cols)
+
+
+def everything(grid: Grid) -> Region:
+    """The whole tensor."""
+    return Region(grid, (0, grid.rows), (0, grid.cols))
+
+
+def even(total: int, parts: int, unit: int = 1) -> tuple[Range, ...]:
+    """[0, total) in at most ``parts`` ranges of whole ``unit`` s whose sizes differ by one unit at
+    most; ``unit`` must divide ``total``."""
+    units = total // unit
+    parts = max(1, min(parts, units))
+    edges = [unit * (units * part // parts) for part in range(parts + 1)]
+    return tuple((low, high - low) for low, high in pairwise(edges))
+
+
+class Grids:
+    """The grid of every tensor of a network, and the regions that operators need."""
+
+    def __init__(self, workload: Workload) -> None:
+        self._workload = workload
+        self._of: dict[str, Grid] = {}
+        for op in workload.ops:
+            self._of[op.output] = self._output(op)
+
+    def of(self, tensor: str) -> Grid:
+        """The grid that the tensor's producer makes (graph inputs: rows of the last axis)."""
+        found = self._of.get(tensor)
+        return flat(self._workload.tensors[tensor]) if found is None else found
+
+    def needs(self, op: Op, region: Region) -> dict[str, Region]:
+        """Input tensor -> the region of it that ``region`` of the output of ``op`` reads, seen
+        with the grid of its producer (everything, where the grids do not fit each other)."""
+        return {name: self._need(op, index, name, region) for index, name in enumerate(op.inputs)}
+
+    def exact(self, op: Op) -> bool:
+        """Whether the parts of this operator are known cell by cell: products, pools, element-wise
+        and row-wise operators. Of all others every part needs all inputs."""
+        return op.gemm is not None or op.kind in POOLS or self._inherits(op)
+
+    def _inherits(self, op: Op) -> bool:
+        if op.kind not in ELEMENTWISE | ROW_WISE or not op.inputs:
+            return False
+        return self._like(op) is not None
+
+    def _like(self, op: Op) -> str | None:
+        """First input with as many elements as the output."""
+        tensors = self._workload.tensors
+        size = tensors[op.output].elements
+        return next((name for name in op.inputs if tensors[name].elements == size), None)
+
+    def _output(self, op: Op) -> Grid:
+        gemm, window, output = op.gemm, op.window, self._workload.tensors[op.output]
+        if window is not None and (gemm is not None or op.kind in POOLS):
+            rows = window.batch * window.out_height
+            if gemm is None or rows * window.out_width == gemm.m:
+                return Grid(rows, window.out_channels)
+        if gemm is not None:
+            return Grid(gemm.m, gemm.n * gemm.groups)
+        like = self._like(op) if self._inherits(op) else None
+        return flat(output) if like is None else self.of(like)
+
+    def _need(self, op: Op, index: int, name: str, region: Region) -> Region:
+        grid = self.of(name)
+        found: Region | None = None
+        if op.window is not None and (op.gemm is not None or op.kind in POOLS):
+            found = _of_window(op, op.window, grid, region)
+        elif op.gemm is not None:
+            found = _of_product(op, index, grid, region)
+        elif self._inherits(op) and grid == region.grid:
+            found = region if op.kind in ELEMENTWISE else _rows_of(region)
+        return everything(grid) if found is None else found
+
+
+def flat(tensor: Tensor) -> Grid:
+    """Rows of the last axis."""
+    last = tensor.shape[-1] if tensor.shape else 1
+    return Grid(max(1, tensor.elements // max(1, last)), max(1, last))
+
+
+def halo(window: Window, rows: Range) -> Range:
+    """Input rows, counted over all images, that the output rows look at: the bounding range.
+
+    Rows of padding are not counted. Over several images the range goes from the first row needed
+    of the first to the last of the last.
+    """
+    height, out = window.in_height, window.out_height
+    low = _edge(window, rows[0], height, out)[0]
+    high = _edge(window, rows[0] + rows[1] - 1, height, out)[1]
+    return low, max(0, high - low)
+
+
+def _edge(window: Window, row: int, height: int, out: int) -> tuple[int, int]:
+    image, within = divmod(row, out)
+    start = within * window.stride[0] - window.pads[0]
+    reach = (window.kernel_height - 1) * window.dilation[0] + 1
+    low, high = max(0, min(start, height)), max(0, min(start + reach, height))
+    return image * height + low, image * height + high
+
+
+def _of_window(op: Op, window: Window, grid: Grid, region: Region) -> Region | None:
+    seen = Grid(window.batch * window.in_height, window.in_channels)
+    if grid != seen or region.grid.cols != window.out_channels:
+        return None
+    rows = halo(window, region.rows)
+    if op.gemm is None:
+        same = window.in_channels == window.out_channels
+        return Region(grid, rows, region.cols if same else (0, grid.cols))
+    return Region(grid, rows, _groups(region.cols, op.gemm.groups, region.grid.cols, grid.cols))
+
+
+def _of_product(op: Op, index: int, grid: Grid, region: Region) -> Region | None:
+    gemm = op.gemm
+    assert gemm is not None, "a product"
+    if grid.cols % gemm.groups and gemm.groups % grid.cols:
+        return None
+    cols = _groups(region.cols, gemm.groups, region.grid.cols, grid.cols)
+    if index == 0:  # A: the same rows, all of the reduction
+        fits = grid == Grid(gemm.m, gemm.k * gemm.groups)
+        return Region(grid, region.rows, cols) if fits else None
+    # B, an activation: its rows or its columns are the reduction, so all of it, head by head.
+    known = grid.rows * grid.cols * gemm.groups >= gemm.k * gemm.n
+    return Region(grid, (0, grid.rows), cols) if known and gemm.groups > 1 else None
+
+
+def _groups(cols: Range, groups: int, total: int, source: int) -> Range:
+    """Source columns of the groups that the output columns touch (all of them with one group)."""
+    first = cols[0] * groups // total
+    last = -(-(cols[0] + cols[1]) * groups // total)
+    low, high = first * source // groups, -(-last * source // groups)
+    return low, high - low
+
+
+def _rows_of(region: Region) -> Region:
+    return Region(region.grid, region.rows, (0, region.grid.cols))
+
+
+def _meet(one: Range, other: Range) -> bool:
+    return one[0] < other[0] + other[1] and other[0] < one[0] + one[1]
+
+
+def _inside(outer: Range, inner: Range) -> bool:
+    return outer[0] <= inner[0] and inner[0] + inner[1] <= outer[0] + outer[1]
