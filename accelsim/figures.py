@@ -1,20 +1,24 @@
-"""Trace, plan and cost tables -> metrics, per-operator rows and chart data. Pure functions."""
+"""Schedule, plan and cost tables -> metrics, per-operator rows and chart data. Pure functions."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from accelsim.arch.parts import Accelerator
-from accelsim.cost.activity import Activity, graph_activity
+from accelsim.cost.activity import Activity
 from accelsim.cost.area import AreaBreakdown
 from accelsim.cost.bands import energy_bands
 from accelsim.cost.energy import EnergyBreakdown
+from accelsim.cost.program_activity import ProgramActivity
 from accelsim.cost.summary import energy_curves
+from accelsim.execution import Execution
 from accelsim.metrics import KNOWN, Metric
 from accelsim.plan import MemoryPlan
 from accelsim.sim.exposure import Exposure, occupancy
-from accelsim.sim.summary import bound_resource, busy_cycles, layer_rows
+from accelsim.sim.layers import busiest, work_totals
+from accelsim.sim.summary import LayerRow
 from accelsim.sim.trace import Trace
 from accelsim.workload.graph import Role, Workload
 
@@ -29,8 +33,12 @@ class Simulated:
     workload: Workload
     accelerator: Accelerator
     plan: MemoryPlan
-    trace: Trace
-    exposures: tuple[Exposure, ...]
+    schedule: Execution
+    layers: tuple[LayerRow, ...]
+    busy: Mapping[str, int]
+    """Resource -> cycles for which it works."""
+    exposures: tuple[Exposure, ...] | None
+    """None for a schedule that is too large to be written out."""
     energy: EnergyBreakdown
     energy_by_op: dict[str, EnergyBreakdown]
     area: AreaBreakdown
@@ -41,6 +49,16 @@ class Simulated:
     batch: int = 1
     """Inferences that one run of the network makes."""
 
+    @property
+    def cycles(self) -> int:
+        """Makespan in cycles."""
+        return self.schedule.cycles
+
+    @property
+    def trace(self) -> Trace:
+        """The schedule, one row per command; AccelsimError R504 where it is too large."""
+        return self.schedule.trace
+
 
 def metric(name: str, value: float | int | str, source: str) -> tuple[str, Metric]:
     """(name, exact metric) with the unit of the contract."""
@@ -49,12 +67,11 @@ def metric(name: str, value: float | int | str, source: str) -> tuple[str, Metri
 
 def simulation_metrics(done: Simulated) -> dict[str, Metric]:
     """Everything that is exact: no confidence bounds."""
-    acc, plan, trace = done.accelerator, done.plan, done.trace
-    tasks = trace.graph.tasks
-    cycles = trace.cycles
+    acc, plan, cycles = done.accelerator, done.plan, done.cycles
+    did = work_totals(done.schedule.program)
     seconds = cycles / acc.clock_hz
     pes = acc.array.rows * acc.array.cols
-    macs = sum(task.macs for task in tasks)
+    macs = did.macs
     base_cycles = done.unprotected_cycles
     protection_area = sum(done.area.protection.values())
     return dict(
@@ -63,7 +80,7 @@ def simulation_metrics(done: Simulated) -> dict[str, Metric]:
             metric("latency.seconds", seconds, "sim"),
             metric("throughput.inferences_per_s", done.batch / seconds, "sim"),
             metric("utilisation.mac", macs / (cycles * pes), "sim"),
-            metric("bound.resource", bound_resource(trace), "sim"),
+            metric("bound.resource", busiest(done.busy), "sim"),
             *(
                 metric(f"bound.{resource}_cycles", least, "sim")
                 for resource, least in done.bounds_cycles.items()
@@ -72,8 +89,8 @@ def simulation_metrics(done: Simulated) -> dict[str, Metric]:
             metric("energy.total_j", done.energy.total_j, "cost"),
             *_energy_metrics(done),
             metric("area.mm2", done.area.total_mm2, "cost"),
-            metric("dram.read_bytes", sum(t.dram_read_bytes for t in tasks), "sim"),
-            metric("dram.write_bytes", sum(t.dram_write_bytes for t in tasks), "sim"),
+            metric("dram.read_bytes", did.dram_read, "sim"),
+            metric("dram.write_bytes", did.dram_write, "sim"),
             metric("sram.peak_bytes", plan.peak_bytes, "plan"),
             metric("sram.capacity_bytes", acc.scratchpad.bytes, "plan"),
             metric("sram.unallocated_bytes", acc.scratchpad.bytes - plan.peak_bytes, "plan"),
@@ -110,8 +127,8 @@ def _energy_metrics(done: Simulated) -> list[tuple[str, Metric]]:
 
 def run_activity(done: Simulated) -> Activity:
     """Totals of the whole run, makespan included."""
-    did = graph_activity(done.trace.graph, done.accelerator)
-    return replace(did, cycles=done.trace.cycles)
+    did = ProgramActivity(done.accelerator).program(done.schedule.program)
+    return replace(did, cycles=done.cycles)
 
 
 def compulsory_bytes(workload: Workload) -> int:
@@ -131,12 +148,11 @@ def excess_bytes(workload: Workload, plan: MemoryPlan) -> int:
 def layer_table(done: Simulated) -> tuple[dict[str, Any], ...]:
     """One row per operator in order of execution: times, traffic, energy, mapping. Static and
     clock energy belong to the makespan; every operator bears the part of its ``advance_cycles``."""
-    pes = done.accelerator.array.rows * done.accelerator.array.cols
     ops = {op.name: op for op in done.workload.ops}
     steps = {step.op: step for step in done.plan.steps}
     rows = []
-    for row in layer_rows(done.trace, pes=pes):
-        share = row.advance_cycles / done.trace.cycles if done.trace.cycles else 0.0
+    for row in done.layers:
+        share = row.advance_cycles / done.cycles if done.cycles else 0.0
         energy = done.energy_by_op[row.op].with_share_of(done.energy, share)
         parts = energy.parts()
         rows.append(
@@ -194,7 +210,7 @@ def roofline(done: Simulated) -> dict[str, Any]:
     acc = done.accelerator
     peak = acc.array.rows * acc.array.cols
     points = []
-    for row in layer_rows(done.trace, pes=peak):
+    for row in done.layers:
         moved = row.dram_read_bytes + row.dram_write_bytes
         if row.macs and row.cycles:
             points.append(
@@ -215,9 +231,9 @@ def roofline(done: Simulated) -> dict[str, Any]:
 def chart_data(done: Simulated) -> dict[str, Any]:
     """curves.json: what the report draws besides the tables."""
     return {
-        "occupancy": [list(point) for point in occupancy(done.trace, "scratchpad")],
+        **live_bytes(done.schedule),
         "roofline": roofline(done),
-        "busy": busy_cycles(done.trace),
+        "busy": dict(done.busy),
         **energy_curves(done.energy, run_activity(done), done.accelerator),
         "area": {
             **done.area.blocks,
@@ -225,6 +241,13 @@ def chart_data(done: Simulated) -> dict[str, Any]:
         },
         "bounds": dict(done.bounds_cycles),
     }
+
+
+def live_bytes(schedule: Execution) -> dict[str, Any]:
+    """The curve of live scratchpad bytes, where the schedule is written out."""
+    if schedule.flat is None:
+        return {}
+    return {"occupancy": [list(point) for point in occupancy(schedule.flat, "scratchpad")]}
 
 
 def exposure_table(exposures: tuple[Exposure, ...]) -> tuple[dict[str, Any], ...]:

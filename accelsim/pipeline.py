@@ -15,6 +15,7 @@ from accelsim.config.types import RunConfig, Study
 from accelsim.cost.area import area
 from accelsim.cost.energy import energy, energy_by_op, energy_notes
 from accelsim.errors import AccelsimError, Mistake
+from accelsim.execution import MOST_WRITTEN, Execution, executed
 from accelsim.figures import (
     Simulated,
     chart_data,
@@ -23,19 +24,17 @@ from accelsim.figures import (
     plan_table,
     simulation_metrics,
 )
-from accelsim.lower import lower
 from accelsim.mapping import lower_bounds
 from accelsim.metrics import Metric
 from accelsim.plan import MemoryPlan
 from accelsim.progress import Progress, silent
 from accelsim.record import BASE, RunRecord, VariantRecord
 from accelsim.reference import References, check_references
-from accelsim.sim.check import TraceError, check_placement, check_trace
-from accelsim.sim.engine import simulate
-from accelsim.sim.expand import expand
-from accelsim.sim.exposure import exposures
-from accelsim.sim.rle import dump_trace
+from accelsim.sim.exposure import Exposure, exposures
+from accelsim.sim.layers import busy_of, layer_rows_of
+from accelsim.sim.summary import busy_cycles, layer_rows
 from accelsim.sim.trace import Trace
+from accelsim.sim.trace_file import dump_folded
 from accelsim.verdict import Verdict, exit_code, judge
 from accelsim.workload.graph import Workload
 from accelsim.workload.precision import as_int8, require_precision
@@ -43,10 +42,10 @@ from accelsim.workload.precision import as_int8, require_precision
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run: the record, and the traces of the simulated variants."""
+    """A finished run: the record, and the schedules of the simulated variants."""
 
     record: RunRecord
-    traces: Mapping[str, Trace]
+    schedules: Mapping[str, Execution]
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
@@ -60,8 +59,9 @@ class Run:
 
     @property
     def trace(self) -> Trace:
-        """The simulated schedule of the base run (KeyError when it was not simulated)."""
-        return self.traces[BASE]
+        """The simulated schedule of the base run, one row per command (KeyError when it was not
+        simulated, AccelsimError R504 when it is too large; ``schedules`` has its folded form)."""
+        return self.schedules[BASE].trace
 
     @property
     def exit_code(self) -> int:
@@ -95,23 +95,25 @@ def run(
     """Run a config file: every variant through every stage, then judge the targets.
 
     ``workers``: processes of the fault campaigns; results do not depend on it. More than one needs
-    the caller's script to be guarded by ``if __name__ == "__main__":``. ``exact_events`` is
-    accepted for compatibility: this version steps every event anyway. What can be refused without
-    any work is refused before it.
+    the caller's script to be guarded by ``if __name__ == "__main__":``. ``exact_events``:
+    the reference engine steps every command, and its result is the one that counts; it is the same,
+    to the byte. What can be refused without any work is refused before it.
     Raises :class:`AccelsimError` (bad input) and :class:`InfeasibleError`.
     """
     require_own_packages()
     study = load_study(config, overrides or {}, seed)
     references = check_early(study)
     records: dict[str, VariantRecord] = {}
-    traces: dict[str, Trace] = {}
+    schedules: dict[str, Execution] = {}
     for name, variant in {BASE: study.base, **study.variants}.items():
-        records[name], trace = run_variant(name, variant, workers, progress)
-        if trace is not None:
-            traces[name] = trace
+        records[name], schedule = run_variant(
+            name, variant, workers, progress, exact_events=exact_events
+        )
+        if schedule is not None:
+            schedules[name] = schedule
     metrics = {name: record.metrics for name, record in records.items()}
     verdicts = judge(study.targets, metrics, references)
-    return Run(assemble(study, records, verdicts), traces)
+    return Run(assemble(study, records, verdicts), schedules)
 
 
 def check_early(study: Study) -> References:
@@ -214,12 +216,17 @@ def explain_config(config: str | Path, overrides: Mapping[str, object] | None = 
 
 
 def run_variant(
-    name: str, config: RunConfig, workers: int, progress: Progress
-) -> tuple[VariantRecord, Trace | None]:
+    name: str,
+    config: RunConfig,
+    workers: int,
+    progress: Progress,
+    *,
+    exact_events: bool = False,
+) -> tuple[VariantRecord, Execution | None]:
     """All stages for one variant."""
     progress(f"{name}: simulate", 0, 1)
     workload = read_workload(config)
-    done = simulate_design(config, workload) if config.simulate else None
+    done = simulate_design(config, workload, exact_events=exact_events) if config.simulate else None
     progress(f"{name}: simulate", 1, 1)
     metrics: dict[str, Metric] = simulation_metrics(done) if done else {}
     curves: dict[str, Any] = chart_data(done) if done else {}
@@ -229,11 +236,12 @@ def run_variant(
         from accelsim.stages import results
         from accelsim.stages.campaign import run_campaign
 
+        exposed = _exposed(config, done)
         found = run_campaign(
             config.workload.model,
             config.data,
             config.faults,
-            done.exposures if done else (),
+            exposed,
             workers=workers,
             progress=partial(progress, f"{name}: inject"),
         )
@@ -250,15 +258,26 @@ def run_variant(
         metrics=metrics,
         layers=layer_table(done) if done else (),
         plan=plan_table(done) if done else None,
-        trace=dump_trace(done.trace) if done else None,
-        exposure=exposure_table(done.exposures) if done else (),
+        trace=dump_folded(done.schedule.folded) if done else None,
+        exposure=exposure_table(done.exposures) if done and done.exposures else (),
         fmeda=fmeda,
         campaign=campaign,
         faults=records,
         curves=curves,
         info=describe(config, workload, done),
     )
-    return record, done.trace if done else None
+    return record, done.schedule if done else None
+
+
+def _exposed(config: RunConfig, done: Simulated | None) -> tuple[Exposure, ...]:
+    """What single upsets are drawn from. AccelsimError R504 if the schedule is too large for it."""
+    if done is None:
+        return ()
+    if done.exposures is None:
+        if config.faults is not None and config.faults.mode == "exposure":
+            _ = done.trace  # refuses
+        return ()
+    return done.exposures
 
 
 def read_workload(config: RunConfig) -> Workload:
@@ -276,7 +295,9 @@ def read_workload(config: RunConfig) -> Workload:
     return workload
 
 
-def simulate_design(config: RunConfig, workload: Workload) -> Simulated:
+def simulate_design(
+    config: RunConfig, workload: Workload, *, exact_events: bool = False
+) -> Simulated:
     """Map, plan, lower, simulate and cost one design; every result is checked on the way."""
     from accelsim.stages.memory import given_mapping, plan_memory
 
@@ -290,50 +311,44 @@ def simulate_design(config: RunConfig, workload: Workload) -> Simulated:
         given=given_mapping(config),
         location=config.locations.get("accelerator.scratchpad.size"),
     )
-    trace = execute(workload, acc, plan)
-    bare = replace(acc, protection={})
+    schedule = executed(workload, acc, plan, exact_events=exact_events)
+    program, flat = schedule.program, schedule.flat
+    pes = acc.array.rows * acc.array.cols
+    if exact_events and flat is not None:
+        layers, busy = layer_rows(flat, pes=pes), busy_cycles(flat)
+    else:
+        layers, busy = layer_rows_of(schedule.folded, pes=pes), busy_of(schedule.folded)
     return Simulated(
         workload=workload,
         accelerator=acc,
         plan=plan,
-        trace=trace,
-        exposures=exposures(trace),
-        energy=energy(trace.graph, trace.cycles, acc),
-        energy_by_op=energy_by_op(trace.graph, acc),
+        schedule=schedule,
+        layers=layers,
+        busy=busy,
+        exposures=None if flat is None else exposures(flat),
+        energy=energy(program, schedule.cycles, acc),
+        energy_by_op=energy_by_op(program, acc),
         area=area(acc),
         bounds_cycles=lower_bounds(workload, acc),
-        unprotected_cycles=(
-            execute(workload, bare, plan).cycles if acc.protection else trace.cycles
-        ),
+        unprotected_cycles=_unprotected_cycles(workload, acc, plan, schedule),
         batch=config.workload.batch,
     )
 
 
+def _unprotected_cycles(
+    workload: Workload, accelerator: Accelerator, plan: MemoryPlan, schedule: Execution
+) -> int:
+    """Makespan of the same plan without the machine's protections."""
+    if not accelerator.protection:
+        return schedule.cycles
+    bare = replace(accelerator, protection={})
+    return executed(workload, bare, plan, most_written=0).cycles
+
+
 def execute(workload: Workload, accelerator: Accelerator, plan: MemoryPlan) -> Trace:
-    """Lower a plan and simulate it; the independent checks of trace and traffic always run."""
-    trace = simulate(expand(lower(workload, accelerator, plan)))
-    array = accelerator.array
-    check_trace(
-        trace,
-        pes=array.rows * array.cols,
-        dram_bytes_per_cycle=accelerator.dram_bytes_per_cycle,
-        weights_bytes_per_cycle=accelerator.weight_bytes_per_cycle,
-        lanes=accelerator.vector.lanes,
-        scratchpad_bytes_per_cycle=accelerator.scratchpad.width_bytes,
-        accumulator_bytes_per_cycle=accelerator.accumulator_port_bytes,
-    )
-    check_placement(trace, structure="scratchpad", capacity=accelerator.scratchpad.bytes)
-    check_placement(trace, structure="accumulators", capacity=accelerator.accumulators.bytes)
-    moved = sum(t.dram_read_bytes + t.dram_write_bytes for t in trace.graph.tasks)
-    macs = sum(t.macs for t in trace.graph.tasks)
-    wrong = []
-    if moved != plan.traffic_bytes:
-        wrong.append(f"simulated {moved} B to and from DRAM, planned {plan.traffic_bytes} B")
-    if macs != workload.macs:
-        wrong.append(f"simulated {macs} MACs of {workload.macs}")
-    if wrong:
-        raise TraceError(tuple(wrong))
-    return trace
+    """Lower a plan, simulate it and write it out, one row per command; the independent checks
+    always run. AccelsimError R504 for more than ``accelsim.execution.MOST_WRITTEN`` commands."""
+    return executed(workload, accelerator, plan).trace
 
 
 def describe(config: RunConfig, workload: Workload, done: Simulated | None) -> dict[str, Any]:
@@ -354,6 +369,16 @@ def describe(config: RunConfig, workload: Workload, done: Simulated | None) -> d
         "confidence": campaign.confidence if campaign else None,
         **(describe_machine(config, done) if done else NOT_SIMULATED),
     }
+
+
+def large_notes(schedule: Execution) -> list[str]:
+    """What is left out for a schedule that is too large to be written out."""
+    if schedule.flat is not None:
+        return []
+    return [
+        f"{schedule.program.commands} commands are above {MOST_WRITTEN}: exposures, the curve of "
+        "live bytes and the check of addresses over time, which look at every command, are left out"
+    ]
 
 
 NOT_SIMULATED: Mapping[str, Any] = {
@@ -383,6 +408,7 @@ def describe_machine(config: RunConfig, done: Simulated) -> dict[str, Any]:
             ),
             f"{idle} of {acc.scratchpad.bytes} scratchpad bytes are never allocated: they are not "
             "safety-related and count in no failure rate",
+            *large_notes(done.schedule),
         ],
     }
 

@@ -121,6 +121,14 @@ class Block:
     buffers: tuple[Buffer, ...] = ()
     starts: tuple[int, ...] = ()
     """Buffers (resident ones) of which a new value begins with this block."""
+    alike: tuple[Node, ...] = field(default=(), compare=False, repr=False)
+    """The body of the first block that is executed alike: command for command the same queue,
+    cycles, dependencies, ports and counts. Empty: not known, look at ``body``."""
+
+    @property
+    def timing(self) -> tuple[Node, ...]:
+        """One object for all blocks that are known to be executed alike."""
+        return self.alike or self.body
 
     @cached_property
     def counts(self) -> dict[int, int]:
@@ -145,8 +153,12 @@ class Program:
         """Per block: commands of each queue before it; one entry more, the totals."""
         before = [0] * len(self.queues)
         found = [tuple(before)]
+        known: dict[int, dict[int, int]] = {}
         for block in self.blocks:
-            for queue, count in block.counts.items():
+            counts = known.get(id(block.timing))
+            if counts is None:
+                counts = known[id(block.timing)] = queue_counts(block.timing)
+            for queue, count in counts.items():
                 before[queue] += count
             found.append(tuple(before))
         return tuple(found)

@@ -44,6 +44,12 @@ class DramKind:
         return self.t_ras + self.t_rp
 
 
+def in_cycles(nanoseconds: Fraction, clock_hz: int) -> int:
+    """A delay in cycles of a clock, rounded up."""
+    cycles = nanoseconds * clock_hz / 10**9
+    return -(-cycles.numerator // cycles.denominator)
+
+
 _DRAMSIM = "device configuration of DRAMsim3 (University of Maryland, MIT)"
 
 

@@ -38,7 +38,9 @@ class SpadsPart(Part):
 
 def _pair(value: object) -> object:
     """YAML has lists where the field is a tuple."""
-    return tuple(value) if isinstance(value, list) else value
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise problem("C003", f"must be a list of two whole numbers, not {str(value)[:40]!r}")
+    return tuple(value)
 
 
 Positions = Annotated[int, Field(ge=1, le=256)]
@@ -86,7 +88,7 @@ class ArrayPart(Part):
             "what of the next tile hides behind the current one (none everywhere; ws and is: "
             "preload, full, column; os: full, column)"
         ),
-    ] = "full"
+    ] = Field("full", validate_default=True)
     mac_input: Annotated[
         str,
         OneOf(("arriving", "registered"), "MAC input"),
@@ -111,7 +113,9 @@ class ArrayPart(Part):
     dot: Annotated[DotPart | None, about("dot: how weights and inputs reach the units")] = None
     operand_bits: Annotated[Bits, about("width of an activation operand", unit="bit")] = 8
     weight_bits: Annotated[Bits, about("width of a weight", unit="bit")] = 8
-    accumulator_bits: Annotated[Bits, about("width of a partial sum", unit="bit")] = 32
+    accumulator_bits: Annotated[Bits, about("width of a partial sum", unit="bit")] = Field(
+        32, validate_default=True
+    )
 
     @field_validator("overlap")
     @classmethod
@@ -206,5 +210,6 @@ class ArrayPart(Part):
         product = info.data.get("operand_bits", 0) + info.data.get("weight_bits", 0)
         if bits < product:
             message = f"{bits} accumulator bits cannot hold one product of {product} bits"
-            raise problem("C009", message, f"use {product} or more")
+            hint = f"use {product} or more" if product <= 64 else "narrower operands or weights"
+            raise problem("C009", message, hint)
         return bits

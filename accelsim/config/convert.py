@@ -87,9 +87,10 @@ def run_config(name: str, draft: Draft, seed: int | None) -> RunConfig:
     )
 
 
-def accelerator(part: AcceleratorPart, tree: Node) -> Accelerator:
-    """The machine of a validated accelerator part of the run ``tree``. AccelsimError for an energy
-    table of the user's that cannot be used."""
+def accelerator(part: AcceleratorPart, tree: Node, at: str = "accelerator.") -> Accelerator:
+    """The machine of a validated accelerator part of ``tree``, where its keys begin with ``at``
+    (empty for a file of its own). AccelsimError for an energy table of the user's that cannot be
+    used."""
     return Accelerator(
         name=part.name,
         clock_hz=part.clock,
@@ -106,7 +107,7 @@ def accelerator(part: AcceleratorPart, tree: Node) -> Accelerator:
         protection=part.protection.model_dump(),
         weight_memory=_dram(part.weight_memory) if part.weight_memory else None,
         compression=_compression(part.compression) if part.compression else None,
-        energy_options=_energy(part.energy, tree),
+        energy_options=_energy(part.energy, tree, at),
         cores=part.cores,
     )
 
@@ -151,21 +152,21 @@ def _dram(part: DramPart) -> Dram:
     return Dram(part.kind, part.bandwidth, part.latency_cycles, part.model)
 
 
-def _energy(part: EnergyPart, tree: Node) -> EnergyOptions:
+def _energy(part: EnergyPart, tree: Node, at: str) -> EnergyOptions:
     return EnergyOptions(
         fill_from=tuple(part.fill_from),
         scale=part.scale,
         vdd=part.vdd,
         clock_gating=part.clock_gating,
         leakage_mw_per_mm2=dict(part.leakage_by_block),
-        own_table=_own_table(part.accelergy, tree) if part.accelergy else None,
+        own_table=_own_table(part.accelergy, tree, at) if part.accelergy else None,
     )
 
 
-def _own_table(part: AccelergyPart, tree: Node) -> EnergyTable:
+def _own_table(part: AccelergyPart, tree: Node, at: str) -> EnergyTable:
     from accelsim.cost.accelergy import AccelergyFiles, own_table
 
-    key = "accelerator.energy.accelergy"
+    key = f"{at}energy.accelergy"
     return own_table(
         AccelergyFiles(
             ert=path_of(tree, f"{key}.ert"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 ERROR_CODES: dict[str, str] = {
     "A140": "a memory kind without row timing under the banked model",
+    "A150": "cores that cannot share what cores of one system share",
     "A701": "a protection that does not exist",
     "A702": "protections that no structure can carry together",
     "C001": "unknown key",
@@ -81,9 +82,12 @@ ERROR_CODES: dict[str, str] = {
     "M341": "a fixed mapping for an operator that the network does not have",
     "M350": "a tile graph that is not one, or with too many tiles",
     "M351": "cores, overheads or a policy of dynamic execution that cannot be",
+    "M360": "a way to spread a network over cores that does not exist or does not apply",
+    "M361": "an assignment to cores that does not compute the network",
     "R501": "a trace that cannot be read",
     "R502": "a trace that is too long to be kept",
     "R503": "a program with too many commands to be written out one by one",
+    "R504": "a schedule with too many commands for what looks at every single one",
     "R510": "a place where no run folder can be put",
     "R511": "a run folder that cannot be written",
     "R512": "a run folder that cannot be read: damaged, changed, or of another version",

@@ -123,6 +123,17 @@ class DramPart(Part):
         about("bandwidth: bytes / rate; banked: row buffers and refresh as well"),
     ] = "bandwidth"
 
+    @field_validator("model")
+    @classmethod
+    def _rows_known(cls, model: str, info: ValidationInfo) -> str:
+        from accelsim.arch.dram_kinds import KINDS
+
+        kind = str(info.data.get("kind", "")).upper()
+        if model == "banked" and kind and kind not in KINDS:
+            hint = "model: bandwidth, or a kind of " + ", ".join(sorted(KINDS))
+            raise problem("C009", f"no row timing is known for {kind}: not banked", hint)
+        return model
+
     @field_validator("kind")
     @classmethod
     def _kind_known(cls, kind: str) -> str:
@@ -317,3 +328,36 @@ class AcceleratorPart(Part):
     energy: Annotated[EnergyPart, about("where energy figures come from")] = EnergyPart()
     control_flipflops: Annotated[ControlPart, about("control logic by block")] = ControlPart()
     protection: Annotated[ProtectionPart, about("safety mechanism by structure")] = ProtectionPart()
+
+    @field_validator("accumulators")
+    @classmethod
+    def _sums_fit(cls, part: AccumulatorsPart, info: ValidationInfo) -> AccumulatorsPart:
+        array = info.data.get("array")
+        if array is not None:
+            size = -(-array.accumulator_bits // 8)
+            if part.size < 2 * size:
+                message = f"{part.size} bytes hold no two sums of {size} bytes, one in each half"
+                raise problem("C009", message, f"size: {2 * size}, or much more")
+        return part
+
+    @field_validator("dram")
+    @classmethod
+    def _refreshes_end(cls, part: DramPart, info: ValidationInfo) -> DramPart:
+        clock = info.data.get("clock")
+        if part.model == "banked" and clock is not None:
+            from accelsim.arch.dram_kinds import KINDS, in_cycles
+
+            kind = KINDS[part.kind.upper()]
+            stopped = in_cycles(kind.t_rfc, clock) + in_cycles(kind.t_rcd, clock)
+            if kind.t_rfc and in_cycles(kind.t_refi, clock) < 4 * stopped:
+                message = f"a clock of {clock} Hz is too slow for {part.kind}'s delays in cycles"
+                raise problem("C009", message, "model: bandwidth, or a faster clock")
+        return part
+
+    @field_validator("weight_memory")
+    @classmethod
+    def _weights_stream(cls, part: DramPart | None) -> DramPart | None:
+        if part is not None and part.model != "bandwidth":
+            message = f"the weight memory has no model '{part.model}'"
+            raise problem("C009", message, "model: bandwidth (the dram can be banked)")
+        return part

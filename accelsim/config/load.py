@@ -16,7 +16,7 @@ from accelsim.config.include import Chain, Files, follow, include_parts, load_tr
 from accelsim.config.merge import as_node, expand, merge, misplaced, without
 from accelsim.config.problems import Problems, failed_keys, validate
 from accelsim.config.schema import ACCELERATOR, RUN, RunPart
-from accelsim.config.semantics import Draft, check_run, needed_parts
+from accelsim.config.semantics import Draft, check_energy, check_run, needed_parts
 from accelsim.config.targets import BASE, read_targets
 from accelsim.config.types import Study
 from accelsim.config.yamlpos import Entry, Node
@@ -93,9 +93,11 @@ def load_accelerator(
     whole, single = _override_trees(overrides or {}, folder, files, chain)
     tree = without(merge(merge(root, whole), single), ("schema",))
     part = validate(AcceleratorPart, tree, problems)
+    if part is not None:
+        check_energy(part, tree, problems, at="")
     problems.raise_if_any()
     assert part is not None, "what is invalid was reported"
-    return accelerator(part, tree)
+    return accelerator(part, tree, at="")
 
 
 def _override_trees(
@@ -108,6 +110,11 @@ def _override_trees(
     here, problems = Location("--set"), files.problems
     entries: dict[str, Entry] = {}
     for key, value in overrides.items():
+        if not isinstance(key, str):
+            problems.add(
+                "C001", f"an override's key is text, not {key!r}", "write e.g. a.b.c", here
+            )
+            continue
         location = Location(f"--set {key if len(key) <= 80 else key[:77] + '...'}")
         if key.partition(".")[0] in ("schema", "extends"):
             problems.add("C001", f"'{key}' cannot be overridden", "edit the file", location)

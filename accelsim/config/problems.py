@@ -188,6 +188,8 @@ def _shown(value: object) -> str:
         return "a list"
     if value is None:
         return "empty"
+    if isinstance(value, int) and value.bit_length() > 256:  # Python writes no number of any length
+        return f"a number of {value.bit_length()} bits"
     text = f"text '{value}'" if isinstance(value, str) else repr(value)
     if isinstance(value, bool):
         text = "true" if value else "false"
@@ -220,11 +222,14 @@ def field_at(model: type[BaseModel], path: Sequence[str | int]) -> FieldInfo | N
 def model_at(model: type[BaseModel], path: Sequence[str | int]) -> type[BaseModel] | None:
     """The model of the mapping that a path of keys and list positions leads to."""
     inner: type[BaseModel] | None = model
+    named = False  # whether the next step is a name of the user's, a key of ``dict[str, ...]``
     for step in path:
-        if isinstance(step, int):
+        if isinstance(step, int) or named:
+            named = False
             continue
         info = inner.model_fields.get(step) if inner else None
         inner = model_inside(info.annotation) if info else None
+        named = info is not None and get_origin(info.annotation) is dict
     return inner
 
 
@@ -232,7 +237,7 @@ def model_inside(annotation: Any) -> type[BaseModel] | None:
     """The model inside Optional, Annotated and list."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if get_origin(annotation) in (Union, types.UnionType, Annotated, list):
+    if get_origin(annotation) in (Union, types.UnionType, Annotated, list, dict):
         for argument in get_args(annotation):
             if (found := model_inside(argument)) is not None:
                 return found
@@ -240,4 +245,4 @@ def model_inside(annotation: Any) -> type[BaseModel] | None:
 
 
 def _keys(model: type[BaseModel] | None) -> list[str]:
-    return [*model.model_fields] if model else []
+    return [info.alias or name for name, info in model.model_fields.items()] if model else []

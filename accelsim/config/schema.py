@@ -40,9 +40,7 @@ class WorkloadPart(Part):
 
     model: Annotated[
         File,
-        about(
-            "file of the network (ONNX, TensorFlow Lite, SCALE-Sim topology, YAML), relative to this"
-        ),
+        about("network file (ONNX, TensorFlow Lite, SCALE-Sim topology, YAML), relative to this"),
     ]
     batch: Annotated[int, Field(ge=1, le=65_536), about("images per inference", unit="images")] = 1
     unsupported: Annotated[
@@ -118,6 +116,15 @@ class MappingPart(Part):
             message = f"rule '{info.data['rule']}' maps every operator; layers would be ignored"
             raise problem("C009", message, "leave one of the two out")
         return layers
+
+    @field_validator("rule")
+    @classmethod
+    def _no_other_aim(cls, rule: str | None, info: ValidationInfo) -> str | None:
+        objective = info.data.get("objective")
+        if rule and objective not in (None, "latency"):
+            message = f"rule '{rule}' compares nothing; objective '{objective}' would be ignored"
+            raise problem("C009", message, "leave one of the two out")
+        return rule
 
 
 class SchedulePart(Part):

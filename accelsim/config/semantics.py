@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from accelsim.config.hardware import AcceleratorPart
 from accelsim.config.problems import Problems, find, where
 from accelsim.config.schema import RunPart
 from accelsim.config.yamlpos import Node
@@ -32,8 +33,10 @@ def path_of(tree: Node, dotted: str) -> str:
 
 def check_run(draft: Draft, problems: Problems) -> None:
     """Report everything that is wrong between the parts of one run."""
-    for check in (_check_presence, _check_faults, _check_files, _check_energy, _check_detection):
+    for check in (_check_presence, _check_faults, _check_files, _check_detection):
         check(draft, problems)
+    if draft.part.accelerator is not None:
+        check_energy(draft.part.accelerator, draft.tree, problems)
 
 
 def _value(tree: Node, dotted: str) -> object:
@@ -93,11 +96,11 @@ def _check_files(draft: Draft, problems: Problems) -> None:
             problems.add("C007", f"'{written}' {missing}", hint, where(draft.tree, dotted))
 
 
-def _check_energy(draft: Draft, problems: Problems) -> None:
-    """The energy figures fit the machine, or are scaled to it, and none is missing."""
-    machine, tree = draft.part.accelerator, draft.tree
-    if machine is None:
-        return
+def check_energy(
+    machine: AcceleratorPart, tree: Node, problems: Problems, at: str = "accelerator."
+) -> None:
+    """The energy figures fit the machine, or are scaled to it, and none is missing. The machine's
+    keys in ``tree`` begin with ``at``."""
     from accelsim.config.convert import accelerator
     from accelsim.cost.accelergy import OWN
     from accelsim.cost.area import area
@@ -107,26 +110,30 @@ def _check_energy(draft: Draft, problems: Problems) -> None:
     energy = machine.energy
     if energy.table == OWN and energy.accelergy is None:
         hint = "accelergy: {ert: ERT.yaml, node: 45 nm}"
-        at = where(tree, "accelerator.energy.table")
-        problems.add(
-            "C002", "'accelergy' is missing in energy, table: accelergy needs it", hint, at
-        )
+        message = "'accelergy' is missing in energy, table: accelergy needs it"
+        problems.add("C002", message, hint, where(tree, f"{at}energy.table"))
         return
     node = energy.accelergy.node if energy.accelergy else TABLES[energy.table].node_nm
     if machine.technology != node and not energy.scale:
         message = f"energy table '{energy.table}' is for {node} nm, not for "
         message += f"{machine.technology} nm"
         hint = f"technology: {node} nm, or energy: {{scale: true}}"
-        problems.add("C009", message, hint, where(tree, "accelerator.technology"))
+        problems.add("C009", message, hint, where(tree, f"{at}technology"))
         return
     try:
-        made = accelerator(machine, tree)
-        constants(made)
+        made = accelerator(machine, tree, at)
+        known = constants(made)
         area(made)
     except AccelsimError as error:
         for wrong in error.mistakes:
-            at = wrong.location or where(tree, "accelerator.energy")
-            problems.add(wrong.code, wrong.message, wrong.hint, at)
+            place = wrong.location or where(tree, f"{at}energy")
+            problems.add(wrong.code, wrong.message, wrong.hint, place)
+        return
+    if energy.clock_gating and not known.has("register_idle"):
+        message = "clock_gating saves clock power, of which the energy table says nothing"
+        hint = "leave it out, or name a table with that figure in energy.fill_from: "
+        hint += ", ".join(sorted(n for n, t in TABLES.items() if "register_idle_bit" in t.entries))
+        problems.add("C009", message, hint, where(tree, f"{at}energy.clock_gating"))
 
 
 def _check_detection(draft: Draft, problems: Problems) -> None:

@@ -83,6 +83,9 @@ def read_file(path: str, location: Location | None = None) -> Node:
     try:
         if Path(path).is_dir():
             raise _bad("C007", f"'{path}' is a directory, not a file", "give the file", where)
+        if Path(path).exists() and not Path(path).is_file():  # reading a pipe may never end
+            hint = "save what it gives as a file; files are read more than once"
+            raise _bad("C007", f"'{path}' is a pipe or a device, not a file", hint, where)
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:

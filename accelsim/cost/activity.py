@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from accelsim.arch.parts import Accelerator
 from accelsim.cost.registers import register_activity
 from accelsim.dataflow.counts import ceil_div
+from accelsim.dataflow.sparse import index_bits
 from accelsim.taskgraph import Task, TaskGraph, TaskKind
 
 
@@ -230,5 +231,7 @@ def held_operands(reads: Iterable[tuple[str, int]], accelerator: Accelerator) ->
     if not operands or (array.dataflow == "is" and len(operands) < 2):
         return 0
     size = operands[-1] if array.dataflow == "ws" else operands[0]
+    if array.sparsity is not None:  # stored with an index, to the bit
+        return 8 * size // (8 * ceil_div(array.weight_bits, 8) + index_bits(array.sparsity))
     bits = array.weight_bits if array.dataflow == "ws" else array.operand_bits
     return size // ceil_div(bits, 8)

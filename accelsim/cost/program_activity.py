@@ -33,11 +33,14 @@ class ProgramActivity:
         return Activity(*self._total(program.blocks))
 
     def _total(self, blocks: Iterable[Block]) -> Values:
-        often: dict[Values, int] = {}
+        alike: dict[int, list[Block]] = {}
         for block in blocks:
-            for command, times in distinct(block.body):
-                one = self._command(command, block)
-                often[one] = often.get(one, 0) + times
+            alike.setdefault(id(block.timing), []).append(block)
+        often: dict[Values, int] = {}
+        for same in alike.values():
+            for command, times in distinct(same[0].body):
+                one = self._command(command, same[0])
+                often[one] = often.get(one, 0) + times * len(same)
         return tuple(
             sum(one[column] * times for one, times in often.items())
             for column in range(len(fields(Activity)))

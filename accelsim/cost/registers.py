@@ -10,6 +10,7 @@ uses on average.
   shifts), and one copy where there is a shadow register. is: the same with the operands exchanged;
 - os: per MAC both operands and the sum; per sum (R + 1) / 2 shifts out through drain registers
   (``column``: R), (R - 1) / 2 without them; counted for tiles that use all rows;
+- sparse weights: as above, with blocks of M operands and weights with their index;
 - rs: per MAC an access to the register file for both operands, and two for the sum;
 - dot: per MAC both operands, per sum of R products one accumulation.
 
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from accelsim.arch.parts import PeSpads, SystolicArray
-from accelsim.dataflow import DATAFLOWS
+from accelsim.dataflow import DATAFLOWS, sparse
 
 SHADOWED = ("full", "column")
 """Overlaps with a second register: shadow weight (ws, is) or drain (os)."""
@@ -45,12 +46,10 @@ def pe_register_bits(array: SystolicArray) -> int:
         spads = array.spads or PeSpads()
         words = spads.ifmap_words * array.operand_bits + spads.filter_words * array.weight_bits
         return words + spads.psum_words * array.accumulator_bits
-    flow = DATAFLOWS.get(array.dataflow)
-    if flow is None:
-        return array.operand_bits + array.weight_bits + array.accumulator_bits
-    return flow.register_bits(
-        array.operand_bits, array.weight_bits, array.accumulator_bits, array.overlap
-    )
+    widths = array.operand_bits, array.weight_bits, array.accumulator_bits, array.overlap
+    if array.sparsity is not None:
+        return sparse.register_bits(*widths, array.sparsity, array.dataflow)
+    return DATAFLOWS[array.dataflow].register_bits(*widths)
 
 
 def clocked_bits(array: SystolicArray) -> int:
@@ -74,6 +73,8 @@ def register_activity(
             ``Moves.b`` and ``Moves.a``); others ignore it.
     """
     a, w, c = array.operand_bits, array.weight_bits, array.accumulator_bits
+    if array.sparsity is not None:  # a block of operands passes, weights come with an index
+        a, w = a * array.sparsity[1], w + sparse.index_bits(array.sparsity)
     if array.dataflow == "os":
         return _output_stationary(array, macs, sums)
     if array.dataflow == "ws":

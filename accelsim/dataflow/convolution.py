@@ -41,11 +41,15 @@ class ConvShape:
         counts |= {"batch": self.batch}
         for name in ("size", "kernel", "stride", "dilation"):
             pair = getattr(self, name)
+            if not isinstance(pair, tuple) or len(pair) != 2:
+                yield f"{name} {pair!r}, not a pair (vertical, horizontal)"
+                return
             counts |= {f"{name} ({axis})": v for axis, v in zip("vh", pair, strict=True)}
         bad = [name for name, value in counts.items() if not _whole(value, 1)]
         yield from (f"{name} {counts[name]!r}, not 1 to {LARGEST}" for name in bad)
-        if not all(_whole(pad, 0) for pad in self.pads):
-            yield f"pads {self.pads}, not four whole numbers of at least 0"
+        four = isinstance(self.pads, tuple) and len(self.pads) == 4
+        if not four or not all(_whole(pad, 0) for pad in self.pads):
+            yield f"pads {self.pads!r}, not four whole numbers of at least 0"
         elif not bad:
             if self.channels % self.groups or self.filters % self.groups:
                 yield f"{self.groups} groups that do not divide its channels and filters"

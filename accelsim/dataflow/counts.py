@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Moves:
@@ -17,6 +19,11 @@ class Moves:
     """Partial or final sums written to the accumulator SRAM."""
     sums_read: int
     """Partial sums read back to be added to."""
+
+
+def is_count(value: object) -> bool:
+    """Whether it is a whole number (of Python or NumPy, no truth value) of at least 1."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
 
 
 def ceil_div(a: int, b: int) -> int:

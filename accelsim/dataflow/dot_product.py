@@ -116,7 +116,8 @@ def conv_cycles(tile: DotTile, array: DotArray) -> int:
     """Cycles of a tile, first operand at an input to last sum in its accumulator.
 
     Each set of weights lasts max(burst x groups of positions, ``set_cycles``), the last one only as
-    long as it works; the pipeline empties once.
+    long as it works, a set that is not full as long as a full one; the pipeline empties once. The
+    first set is there at the start.
     """
     work = array.burst * spots(tile, array)
     period = max(work, array.set_cycles)

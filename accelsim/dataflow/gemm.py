@@ -20,7 +20,7 @@ from accelsim.dataflow import (
     output_stationary,
     weight_stationary,
 )
-from accelsim.dataflow.counts import Moves, ceil_div
+from accelsim.dataflow.counts import Moves, ceil_div, is_count
 from accelsim.errors import AccelsimError, Mistake, suggest
 
 
@@ -105,10 +105,10 @@ def gemm_cycles(
     every argument that is wrong, among them ``convention="scalesim"`` with an overlap, with
     ``skip_idle``, with registered operands or with another micro-architecture: SCALE-Sim has none.
     """
-    _require_valid(
-        {"m": m, "n": n, "k": k, "rows": rows, "cols": cols, "groups": groups},
-        dataflow, overlap, convention, skip_idle, mac_input, microarchitecture,
-    )  # fmt: skip
+    sizes = {"m": m, "n": n, "k": k, "rows": rows, "cols": cols, "groups": groups}
+    _require_valid(sizes, dataflow, overlap, convention, skip_idle, mac_input, microarchitecture)
+    # Sizes of NumPy overflow; Python's do not.
+    m, n, k, rows, cols, groups = (int(size) for size in sizes.values())
     flow = DATAFLOWS[dataflow]
     tiles = groups * flow.folds(m, n, k, rows, cols)
     if convention == "scalesim":
@@ -142,10 +142,11 @@ def _require_valid(
     wrong = [
         Mistake("M310", f"{name} is {value!r}, not a whole number of at least 1")
         for name, value in sizes.items()
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1
+        if not is_count(value)
     ]
+    known_flows = tuple(DATAFLOWS)  # what cannot be hashed is no name either
     choices = (
-        ("dataflow", dataflow, tuple(DATAFLOWS)),
+        ("dataflow", dataflow, known_flows),
         ("convention", convention, CONVENTIONS),
         ("mac_input", mac_input, MAC_INPUTS),
         ("microarchitecture", microarchitecture, MICROARCHITECTURES),
@@ -155,7 +156,19 @@ def _require_valid(
         for name, value, known in choices
         if value not in known
     ]
-    if dataflow in DATAFLOWS and microarchitecture in MICROARCHITECTURES:
+    if not isinstance(skip_idle, bool):
+        wrong.append(Mistake("M311", f"skip_idle is {skip_idle!r}, neither True nor False"))
+    if dataflow == "dot":
+        clashes = {
+            "skip_idle=True": skip_idle is True,
+            "mac_input='registered'": mac_input == "registered",
+        }
+        wrong += [
+            Mistake("M313", f"dataflow 'dot' has no {name}", "it broadcasts operands to all units")
+            for name, clash in clashes.items()
+            if clash
+        ]
+    if dataflow in known_flows and microarchitecture in MICROARCHITECTURES:
         known = overlaps_of(dataflow, microarchitecture)
         if overlap not in known:
             hint = "it has: " + ", ".join(known)

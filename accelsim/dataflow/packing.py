@@ -13,20 +13,31 @@ products so on the register-level model (tests/accelsim/dataflow/test_packing.py
 
 from __future__ import annotations
 
-from accelsim.dataflow.counts import Moves, ceil_div
+from accelsim.dataflow.counts import Moves, ceil_div, is_count
 from accelsim.dataflow.gemm import DATAFLOWS, gemm_cycles
 from accelsim.errors import AccelsimError, Mistake, suggest
+
+PACKED = ("ws", "os", "is")
+"""Dataflows with packing; dot products have no diagonal to lie on."""
 
 
 def packed_groups(m: int, n: int, k: int, rows: int, cols: int, dataflow: str) -> int:
     """Products C[m, n] = A[m, k] B[k, n] that one tile of the array can hold side by side; 1 where
     a product fills the array's rows or columns by more than half, or does not fit one tile.
 
-    Raises AccelsimError (M311) for a dataflow without packing.
+    Raises AccelsimError: M311 for a dataflow without packing, M310 for sizes that are none.
     """
-    if dataflow not in DATAFLOWS:
-        hint = suggest(str(dataflow), tuple(DATAFLOWS))
+    if dataflow not in PACKED:
+        hint = suggest(str(dataflow), PACKED)
         raise AccelsimError(Mistake("M311", f"no packing for dataflow {dataflow!r}", hint))
+    sizes = {"m": m, "n": n, "k": k, "rows": rows, "cols": cols}
+    wrong = [
+        Mistake("M310", f"{name} is {value!r}, not a whole number of at least 1")
+        for name, value in sizes.items()
+        if not is_count(value)
+    ]
+    if wrong:
+        raise AccelsimError(wrong)
     down, across = {"ws": (k, n), "os": (m, n), "is": (k, m)}[dataflow]
     return max(1, min(rows // down, cols // across))
 
@@ -61,11 +72,11 @@ def packed_cycles(
     the last one may hold fewer products, which shows with ``skip_idle`` only. Arguments and errors
     are those of ``gemm_cycles``.
     """
+    together = packed_groups(m, n, k, rows, cols, dataflow)
     unpacked = gemm_cycles(
         m, n, k, rows, cols, dataflow, overlap, "rtl", skip_idle, mac_input, microarchitecture,
         groups=groups,
     )  # fmt: skip
-    together = packed_groups(m, n, k, rows, cols, dataflow)
     if together == 1:
         return unpacked
     tiles, rest = divmod(groups, together)

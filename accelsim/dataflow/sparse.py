@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accelsim.dataflow import gemm, output_stationary, weight_stationary
-from accelsim.dataflow.counts import Moves, ceil_div
+from accelsim.dataflow.counts import Moves, ceil_div, is_count
 from accelsim.errors import AccelsimError, Mistake, suggest
 
 Sparsity = tuple[int, int]
@@ -133,11 +133,10 @@ def sparse_gemm_cycles(
     and as ``gemm_cycles``.
     """
     _require_sparsity(sparsity)
-    if dataflow not in DATAFLOWS:
+    if dataflow not in tuple(DATAFLOWS):
         known = suggest(str(dataflow), tuple(DATAFLOWS))
         raise AccelsimError(Mistake("M311", f"no sparse form of dataflow {dataflow!r}", known))
-    wrong_size = not isinstance(k, int) or isinstance(k, bool) or k < 1  # gemm_cycles says it
-    slots = k if wrong_size else compressed_k(k, sparsity)
+    slots = compressed_k(int(k), sparsity) if is_count(k) else k  # gemm_cycles says it
     cycles = gemm.gemm_cycles(
         m, n, slots, rows, cols, dataflow, overlap,
         skip_idle=skip_idle, mac_input=mac_input, groups=groups,
@@ -251,10 +250,12 @@ def register_bits(
 
 
 def _require_sparsity(sparsity: Sparsity) -> None:
-    whole = len(sparsity) == 2 and all(
-        isinstance(v, int) and not isinstance(v, bool) for v in sparsity
-    )
-    if not whole or not 1 <= sparsity[0] <= sparsity[1] <= LARGEST_BLOCK:
+    pair = isinstance(sparsity, tuple | list) and len(sparsity) == 2
+    if (
+        not pair
+        or not all(map(is_count, sparsity))
+        or not sparsity[0] <= sparsity[1] <= LARGEST_BLOCK
+    ):
         limits = f"whole numbers 1 <= N <= M <= {LARGEST_BLOCK}"
         raise AccelsimError(Mistake("M330", f"sparsity N:M is {sparsity!r}, not {limits}"))
 

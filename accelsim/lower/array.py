@@ -250,7 +250,7 @@ class _Loop:
                 sram_read_bytes=work.sram_read_bytes,
                 accumulator_read_bytes=work.accumulator_read_bytes,
                 accumulator_write_bytes=work.accumulator_write_bytes,
-                macs=m * block.channels * k,
+                macs=m * block.channels * operands.slots(k),
             ),
         )  # fmt: skip
 
@@ -280,6 +280,7 @@ class _Loop:
         m, block = self._m[0], self._shape
         sums, size = m * block.channels, operands.out_bytes((0, m), block)
         held = sums * timing.sum_bytes
+        element_ops = timing.passes(element_ops, sums)
         made = Touch(roles.out, size, fresh=self._out is not None)
         work = Work(
             TaskKind.VECTOR, (Touch(roles.sums, held),), (made,), accumulator_read_bytes=held,

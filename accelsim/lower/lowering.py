@@ -21,7 +21,7 @@ from accelsim.lower.vector import (
 )
 from accelsim.mapping.tiles import ArrayOp, array_op
 from accelsim.plan import MemoryPlan, Step
-from accelsim.program import Block, Buffer, Node, Program, Touch
+from accelsim.program import Block, Buffer, Command, Node, Program, Touch
 from accelsim.taskgraph import TaskKind
 from accelsim.workload.graph import Op, Workload
 
@@ -85,6 +85,9 @@ class _Lowering:
         self._arrays: dict[Hashable, ArrayShape] = {}
         self._vectors: dict[Hashable, VectorShapes] = {}
         self._emitted: dict[Hashable, _Emitted] = {}
+        self._last: tuple[_Emitted | None, int] = None, 0
+        """The operator's commands in the current block, and where they begin."""
+        self._bodies: dict[Hashable, tuple[Node, ...]] = {}
 
     def block(self, number: int, op: Op, step: Step) -> Block:
         """The next step."""
@@ -99,7 +102,20 @@ class _Lowering:
         for name in step.stores:
             self._spill(name, buffers)
         body = self.builder.end()
-        return Block(op.name, number, body, tuple(buffers.all), tuple(buffers.starts))
+        return Block(
+            op.name, number, body, tuple(buffers.all), tuple(buffers.starts), self._alike(body)
+        )
+
+    def _alike(self, body: tuple[Node, ...]) -> tuple[Node, ...]:
+        """The first body that differs from this one in names at most: made around the same
+        operator's commands, with equal ones (whole tensors, a first load that waits for longer)
+        before, after and at its beginning."""
+        emitted, first = self._last
+        if emitted is None:
+            return ()
+        around = (*body[: first + 1], *body[first + len(emitted.nodes) :])
+        timing = tuple(_essence(n) if isinstance(n, Command) else id(n) for n in around)
+        return self._bodies.setdefault((id(emitted), timing), body)
 
     def _array(self, op: Op, step: Step, buffers: Buffers) -> None:
         operands, candidate = array_op(op, self._workload, self._accelerator.array), step.candidate
@@ -137,11 +153,14 @@ class _Lowering:
         key = (key, builder.entry)
         known = self._emitted.get(key)
         if known is not None:
+            self._last = known, len(builder.nodes)
             builder.resume(relabelled(known.nodes, buffers.all), known.after)
             return
         first, before = len(builder.nodes), tuple(builder.counts)
         emit()
-        self._emitted[key] = _Emitted(tuple(builder.nodes[first:]), builder.since(before))
+        made = _Emitted(tuple(builder.nodes[first:]), builder.since(before))
+        self._emitted[key] = made
+        self._last = made, first
 
     def _reload(self, step: Step, buffers: Buffers) -> None:
         """Tensors that come whole before the operator."""
@@ -152,6 +171,15 @@ class _Lowering:
     def _spill(self, name: str, buffers: Buffers) -> None:
         read = Touch(buffers.resident(name), self._workload.tensors[name].bytes)
         self.builder.store(self.builder.storing(TaskKind.SPILL, read, name))
+
+
+def _essence(command: Command) -> Hashable:
+    """What a command is, apart from names."""
+    work = command.work
+    return (
+        command.queue, command.cycles, command.deps, command.ports, work.kind,
+        work.dram_read_bytes, work.dram_write_bytes, work.sram_read_bytes, work.sram_write_bytes,
+    )  # fmt: skip
 
 
 def _array_key(operands: ArrayOp, step: Step) -> Hashable:

@@ -316,7 +316,7 @@ def realise(
         compute_cycles=compute,
         scratchpad_bytes=work.scratchpad_bytes + read + written,
         accumulator_bytes=work.accumulator_bytes,
-        macs=operands.op.macs,
+        macs=operands.macs,
         vector_ops=operands.op.vector_ops,
     )
 

@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 
 from accelsim.arch.parts import Accelerator
 from accelsim.errors import AccelsimError, Infeasibility, InfeasibleError, Mistake, suggest
+from accelsim.mapping.array import accumulator_tile_elements
 from accelsim.mapping.layout import align
 from accelsim.mapping.rules import RULES, ruled_candidate
 from accelsim.mapping.timing import Timing
+from accelsim.mapping.vector import vector_candidate
 from accelsim.plan import Candidate, MemoryPlan, Step
 from accelsim.workload.graph import Op, Workload
 
@@ -32,6 +34,8 @@ def quick_plan(workload: Workload, accelerator: Accelerator, rule: str = "layer"
     the tile buffers of an operator alone exceed the scratchpad.
     """
     ruler = _Ruler(workload, accelerator, rule)
+    if not accumulator_tile_elements(accelerator) and any(op.gemm for op in workload.ops):
+        raise InfeasibleError(_no_sums(accelerator))
     streaming = [ruler.candidate(op, (*op.inputs, op.output)) for op in workload.ops]
     capacity = accelerator.scratchpad.bytes
     for candidate, op in zip(streaming, workload.ops, strict=True):
@@ -52,7 +56,7 @@ def quick_plan(workload: Workload, accelerator: Accelerator, rule: str = "layer"
         names = (*op.inputs, op.output)
         moved = tuple(name for name in names if name not in kept)
         if len(moved) < len(names):
-            candidate = ruler.candidate(op, moved)
+            candidate = ruler.smaller(op, moved, candidate)
         for name, k in begins.get(index, ()):
             alive[name] = k.address
         loads = tuple(
@@ -70,10 +74,9 @@ class _Ruler:
     """Candidates by rule; operators of equal shape are worked out once."""
 
     def __init__(self, workload: Workload, accelerator: Accelerator, rule: str) -> None:
-        if rule not in RULES:
-            raise AccelsimError(
-                Mistake("M302", f"unknown mapping rule {rule!r}", suggest(rule, tuple(RULES)))
-            )
+        if rule not in tuple(RULES):
+            hint = suggest(str(rule), tuple(RULES))
+            raise AccelsimError(Mistake("M302", f"unknown mapping rule {rule!r}", hint))
         self._workload, self._accelerator, self._rule = workload, accelerator, rule
         self._timing = Timing(accelerator)
         self._found: dict[object, Candidate] = {}
@@ -89,6 +92,19 @@ class _Ruler:
                 self._rule, op, self._workload, streamed, self._accelerator, self._timing
             )
         return found if found.streamed == streamed else replace(found, streamed=streamed)
+
+    def smaller(self, op: Op, moved: tuple[str, ...], streaming: Candidate) -> Candidate:
+        """The candidate that streams only ``moved``, in no more buffers than ``streaming``, whose
+        room is all that is kept free: with fewer operands to buffer a rule may choose larger tiles,
+        which must not take what other tensors lie in."""
+        found = self.candidate(op, moved)
+        if found.buffer_bytes <= streaming.buffer_bytes:
+            return found
+        assert op.gemm is None, "rules tile array operators whatever is resident"
+        return vector_candidate(
+            op, self._workload, streaming.tiling, frozenset(moved), "rule", self._accelerator,
+            self._timing,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -183,6 +199,18 @@ def _plan(
         solver="rule",
     )
     return replace(plan, notes=("residency first come first served, not optimised",))
+
+
+def _no_sums(accelerator: Accelerator) -> Infeasibility:
+    """The accumulators cannot hold one sum in each half."""
+    least = 2 * -(-accelerator.array.accumulator_bits // 8)
+    return Infeasibility(
+        statement="one sum in each half of the double-buffered accumulators",
+        demand=least,
+        limit=accelerator.accumulators.bytes,
+        unit="B",
+        levers=(f"accumulators of at least {least} bytes",),
+    )
 
 
 def _too_large(rule: str, op: Op, candidate: Candidate, capacity: int) -> Infeasibility:

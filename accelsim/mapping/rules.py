@@ -51,10 +51,8 @@ def fold(operands: ArrayOp, accelerator: Accelerator) -> Tiling:
     else:
         m, n, k = gemm.m, min(cols, gemm.n), min(reduction_unit(operands, array), gemm.k)
     sums = accumulator_tile_elements(accelerator)
-    if array.dataflow == "is":
-        n = max(1, min(n, sums // min(m, gemm.m)))
-    elif array.dataflow == "rs":
-        n = min(n, sums)
+    room = sums // min(m, gemm.m) if array.dataflow == "is" else sums
+    n = max(1, min(n, room))
     return Tiling(whole_rows(operands, max(1, min(m, sums // n))), n, k, "nmk")
 
 

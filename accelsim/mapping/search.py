@@ -23,11 +23,13 @@ from accelsim.mapping.array import (
 from accelsim.mapping.array_search import choose, columns, fits_int64
 from accelsim.mapping.layout import Layout, align, array_workspace, vector_workspace
 from accelsim.mapping.objective import Objective
-from accelsim.mapping.tiles import array_op
+from accelsim.mapping.tiles import Block, array_op
 from accelsim.mapping.timing import Timing
 from accelsim.mapping.vector import vector_candidates
 from accelsim.plan import Candidate
-from accelsim.workload.graph import Op, Workload
+from accelsim.workload.graph import Op, Role, Workload
+
+CONSTANTS = (Role.WEIGHT, Role.BIAS)
 
 Level = tuple[int | None, int | None]
 """Percent of the best candidate's cost, and of its cycles, that are still good enough (None: any
@@ -157,17 +159,39 @@ def lower_bounds(workload: Workload, accelerator: Accelerator) -> dict[str, int]
 
     ``compute``: MACs / PEs; ``vector``: element operations / lanes; ``dram``: bytes that must cross
     (every weight and graph input once, of a table what is picked, every graph output once) /
-    bandwidth.
+    bandwidth; ``weights``: weights and biases alone, where they have a memory of their own. Both
+    count weights as they are stored.
     """
     timing = Timing(accelerator)
-    read = sum(workload.least_read_bytes.values())
+    read = _stored_bytes(workload, accelerator, timing)
+    constants = sum(size for name, size in read.items() if workload.tensors[name].role in CONSTANTS)
     made = set(workload.outputs) & set(workload.producer)
-    total = read + sum(workload.tensors[name].bytes for name in made)
+    total = sum(read.values()) + sum(workload.tensors[name].bytes for name in made)
     least = [timing.least(op) for op in workload.ops]
-    return {
+    bounds = {
         "compute": sum(array for array, _ in least),
         "vector": sum(vector for _, vector in least),
         "dram": timing.transfer_bytes(total),
+    }
+    if accelerator.weight_memory is not None:
+        bounds["dram"] = timing.transfer_bytes(total - constants)
+        bounds["weights"] = timing.constant_bytes(constants)
+    return bounds
+
+
+def _stored_bytes(workload: Workload, accelerator: Accelerator, timing: Timing) -> dict[str, int]:
+    """Constant or graph input -> bytes that every plan reads of it, without what sparse storage and
+    compression spare."""
+    found = dict(workload.least_read_bytes)
+    if accelerator.array.sparsity is not None:
+        for op in workload.ops:
+            if op.gemm is not None and op.weight in found:
+                operands, gemm = array_op(op, workload, accelerator.array), op.gemm
+                whole = operands.b_bytes((0, gemm.k), Block(0, gemm.groups, 0, gemm.n))
+                found[op.weight] = min(found[op.weight], whole)
+    return {
+        name: timing.stored(size) if workload.tensors[name].role in CONSTANTS else size
+        for name, size in found.items()
     }
 
 

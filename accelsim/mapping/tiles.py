@@ -160,6 +160,15 @@ class ArrayOp:
         """True when B is a weight."""
         return self.op.weight is not None
 
+    def slots(self, k: int) -> int:
+        """Multiplications for each output of a tile of k reductions: sparse weights skip some."""
+        return k if self.sparsity is None else compressed_k(k, self.sparsity)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates that the array carries out."""
+        return self.gemm.m * self.gemm.n * self.gemm.groups * self.slots(self.gemm.k)
+
     def shape(self, m: int, block: Block, k: int, *, first: bool) -> TileShape:
         """Shape of the tile of ``m`` pixels, the channels of ``block`` and ``k`` reductions."""
         return TileShape(
@@ -191,7 +200,7 @@ class ArrayOp:
         if self.sparsity is None:
             return k[1] * block.channels * element_bytes(self.b)
         bits = 8 * element_bytes(self.b) + index_bits_of(self.sparsity)
-        return ceil_div(compressed_k(k[1], self.sparsity) * block.channels * bits, 8)
+        return ceil_div(self.slots(k[1]) * block.channels * bits, 8)
 
     def bias_bytes(self, block: Block) -> int:
         """Bytes of the bias of a block (0 without a bias)."""
@@ -213,6 +222,14 @@ def array_op(op: Op, workload: Workload, array: SystolicArray | None = None) -> 
     return ArrayOp(
         op, op.gemm, tensors[op.inputs[0]], tensors[b], bias, tensors[op.output], sparsity
     )
+
+
+def executed_macs(workload: Workload, array: SystolicArray) -> int:
+    """Multiply-accumulates that an array carries out for a network: those of sparse weights that
+    are stored, all others."""
+    if array.sparsity is None:
+        return workload.macs
+    return sum(array_op(op, workload, array).macs for op in workload.ops if op.gemm is not None)
 
 
 def reduction_unit(operands: ArrayOp, array: SystolicArray) -> int:

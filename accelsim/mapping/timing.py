@@ -121,6 +121,10 @@ class Timing:
         """Cycles that ``size`` bytes occupy the DRAM port."""
         return max(_at(size, self._rate), _at(size, self._port_rate))
 
+    def constant_bytes(self, stored: int) -> int:
+        """Cycles that ``stored`` bytes of constants occupy the port of their backing memory."""
+        return _at(stored, self._constant_rate)
+
     def transfer(self, *sizes: int, constant: bool = False) -> Transfer:
         """One transfer of so many scratchpad bytes, of activations or of constants: constants come
         from their own memory if there is one, compressed if the machine compresses them, each by
@@ -256,13 +260,17 @@ class Timing:
         ports = _at(sram_bytes, self._port_rate)
         return max(self.lanes(kind, element_ops), ports) + self._vector_fixed
 
+    def passes(self, element_ops: int, sums: int) -> int:
+        """Element operations behind the array that take a pass of the lanes: one per sum where the
+        lanes fuse the stages."""
+        return min(element_ops, sums) if self._accelerator.vector.fuses else element_ops
+
     def epilogue(self, kind: OpKind, element_ops: int, out_bytes: int, sums: int) -> int:
         """The vector task that drains ``sums`` accumulators into ``out_bytes`` of output."""
         ports = max(
             _at(out_bytes, self._port_rate), ceil_div(sums * self.sum_bytes, self._sum_port)
         )
-        if self._accelerator.vector.fuses:
-            element_ops = min(element_ops, sums)
+        element_ops = self.passes(element_ops, sums)
         return max(self.lanes(kind, element_ops), ports) + self._epilogue_fixed
 
     def least(self, op: Op) -> tuple[int, int]:
@@ -272,8 +280,8 @@ class Timing:
         if array.sparsity is not None and op.weight is not None and op.gemm is not None:
             macs = macs // op.gemm.k * compressed_k(op.gemm.k, array.sparsity)
         element_ops = op.vector_ops
-        if op.gemm is not None and self._accelerator.vector.fuses:
-            element_ops = min(element_ops, op.gemm.m * op.gemm.n * op.gemm.groups)
+        if op.gemm is not None:
+            element_ops = self.passes(element_ops, op.gemm.m * op.gemm.n * op.gemm.groups)
         return ceil_div(macs, array.rows * array.cols), self.lanes(op.kind, element_ops)
 
     def in_ports(self, size: int) -> int:

@@ -13,20 +13,34 @@ DRAM.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from accelsim.arch.system import System
 from accelsim.dataflow.counts import ceil_div
 from accelsim.mapping.timing import port_rate
 from accelsim.multicore.assign import Assignment
 from accelsim.multicore.parts import CoreNetwork, Value
-from accelsim.program import Block, Buffer, Command, Dependency, Node, Program, Repeat, Work
+from accelsim.parallel.regions import Region
+from accelsim.program import (
+    Block,
+    Buffer,
+    Command,
+    Dependency,
+    Node,
+    Program,
+    Repeat,
+    Work,
+    distinct,
+)
 from accelsim.taskgraph import TaskKind
 from accelsim.workload.graph import Workload
 
 SHARED = ("dram", "weights")
 """Ports of backing memories."""
+
+_STORES = (TaskKind.STORE_OUTPUT, TaskKind.SPILL)
 
 
 def core_name(core: int, name: str) -> str:
@@ -111,21 +125,23 @@ class _Core:
         linked: frozenset[Value],
     ) -> None:
         self.number, self.base, self.network = number, base, network
+        self._program = program  # keeps alive what is known by identity
         self.blocks = iter(program.blocks)
         self.names = [core_name(number, name) for name in (*program.queues, "sync")]
         self.sync = base + len(program.queues)
-        self.store = base + next(
-            at for at, name in enumerate(program.queues) if name == _store_queue(program)
-        )
+        channels = [at for at, name in enumerate(program.queues) if name.startswith("dma")]
+        self.store = base + channels[-1]
         self._ports = tuple(
             ports.index(port if port in SHARED else core_name(number, port))
             for port in program.ports
         )
+        self.sync_cycles = system.sync_cycles
         self._system, self._linked = system, linked
         self._link = len(ports) - 1
         self._dram = ports.index("dram")
         self._pad = port_rate(system.cores[number].scratchpad)
         self._setup = system.cores[number].dma.setup_cycles
+        self._outputs = {op.name: op.output for op in network.workload.ops}
         self._made: dict[tuple[int, bool], Node] = {}
         self._buffers: dict[Buffer, Buffer] = {}
 
@@ -167,27 +183,36 @@ class _Core:
         elif link is not None and self._over_link(work):
             size = work.sram_read_bytes + work.sram_write_bytes
             rate = self._system.link_bytes_per_cycle
-            cycles = max(_at(size, rate.numerator, rate.denominator), self._at_pad(size))
+            cycles = max(_at(size, rate), _at(size, self._pad))
             ports = tuple(sorted({*ports, self._link} - {self._dram}))
             work = replace(work, dram_read_bytes=0, dram_write_bytes=0)
         return Command(self.base + command.queue, cycles, work, deps, ports)
 
-    def _at_pad(self, size: int) -> int:
-        return _at(size, self._pad.numerator, self._pad.denominator)
-
     def buffer(self, buffer: Buffer) -> Buffer:
-        """A buffer in this core's memories, named as the network names it."""
+        """A buffer in this core's memories."""
         found = self._buffers.get(buffer)
         if found is None:
-            origin = self.network.origin
-            found = self._buffers[buffer] = replace(
-                buffer,
-                structure=core_name(self.number, buffer.structure),
-                tensor=buffer.tensor,
-                op=_base_op(buffer.op),
-            )
-            assert buffer.tensor in origin, "every buffer holds a tensor of the core's network"
+            structure = core_name(self.number, buffer.structure)
+            op = self.network.ops.get(buffer.op, buffer.op)
+            found = self._buffers[buffer] = replace(buffer, structure=structure, op=op)
         return found
+
+    def exports(self, block: Block) -> bool:
+        """Whether a block writes its output to a shared memory, if anybody needs it there."""
+        output = self._outputs[block.op]
+        if output not in self.network.workload.outputs:
+            return True
+        works = (command.work for command, _ in distinct(block.body))
+        return any(w.region == output and w.kind in _STORES for w in works)
+
+    def imported(self, block: Block) -> set[str]:
+        """What other cores make and this block brings in."""
+        regions = {command.work.region for command, _ in distinct(block.body)}
+        return regions & set(self.network.imports)
+
+
+Made = dict[Value, list[tuple[int, int, Region]]]
+"""Value -> (store queue, position of the last store, region) of each of its parts so far."""
 
 
 def _blocks(
@@ -195,25 +220,45 @@ def _blocks(
 ) -> tuple[Block, ...]:
     """All blocks in the order of the assignment, with the waits for other cores."""
     counts = [0] * queues
-    made: dict[Value, list[tuple[int, int, object]]] = {}  # value -> (store queue, position, region)
+    made: Made = {}
     found: list[Block] = []
     steps: dict[tuple[str, int], int] = {}
     for part in assignment.parts:
         core = cores[part.core]
         block = next(core.blocks)
         body = core.nodes(block.body)
-        wait = _wait(core, block.step, made, counts)
-        if wait is not None:
-            body.insert(0, wait)
+        imported = core.imported(block)
+        if imported:
+            wanted = [core.network.imports[name] for name in sorted(imported)]
+            body.insert(0, _wait(core, wanted, made, counts))
         step = steps.setdefault((part.op, part.image), len(steps))
-        joined = Block(
-            part.op, step, tuple(body), tuple(map(core.buffer, block.buffers)), block.starts
-        )
-        found.append(joined)
-        for queue, count in joined.counts.items():
+        buffers = tuple(map(core.buffer, block.buffers))
+        found.append(Block(part.op, step, tuple(body), buffers, block.starts))
+        for queue, count in found[-1].counts.items():
             counts[queue] += count
         output = workload.ops[workload.position[part.op]].output
-        made.setdefault((output, part.image), []).append(
-            (core.store, counts[core.store], part.region)
-        )
+        assert core.exports(block), f"core {core.number}: '{block.op}' keeps what others need"
+        entry = core.store, counts[core.store], part.region
+        made.setdefault((output, part.image), []).append(entry)
     return tuple(found)
+
+
+def _wait(
+    core: _Core, wanted: Sequence[tuple[Value, Region]], made: Made, counts: Sequence[int]
+) -> Command:
+    """The command that waits for all that a block imports. A core's own stores it waits for anyway:
+    whoever loads waits for the stores of the core's steps before."""
+    last: dict[int, int] = {}
+    for value, region in wanted:
+        for queue, position, piece in made[value]:
+            if queue != core.store and piece.overlaps(region):
+                last[queue] = max(last.get(queue, 0), position)
+    deps: tuple[Dependency, ...] = tuple(
+        (queue, counts[queue] - last[queue] + 1) for queue in sorted(last)
+    )
+    return Command(core.sync, core.sync_cycles, Work(TaskKind.DMA_SETUP), deps)
+
+
+def _at(size: int, rate: Fraction) -> int:
+    """Cycles that ``size`` bytes take at ``rate`` bytes per cycle."""
+    return ceil_div(size * rate.denominator, rate.numerator)

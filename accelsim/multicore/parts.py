@@ -32,6 +32,8 @@ class CoreNetwork:
     """Activation -> the network's tensor (and image) that it is, whole or in part."""
     origin: Mapping[str, str]
     """Tensor -> tensor of the network, constants included."""
+    ops: Mapping[str, str]
+    """Operator -> operator of the network."""
 
 
 def core_networks(
@@ -177,6 +179,7 @@ class _Draft:
     """A core's network under construction."""
 
     ops: list[Op]
+    names: dict[str, str]
     tensors: dict[str, Tensor]
     origin: dict[str, str]
     values: dict[str, tuple[Value, Region]]
@@ -184,15 +187,17 @@ class _Draft:
 
 
 def _draft(cutter: Cutter, parts: tuple[Part, ...]) -> _Draft:
-    draft = _Draft([], {}, {}, {}, {})
+    draft = _Draft([], {}, {}, {}, {}, {})
     workload, grids = cutter.workload, cutter.grids
     for part in parts:
         op = workload.ops[workload.position[part.op]]
         made, tensors = cutter.part(op, part)
         draft.ops.append(made)
+        draft.names[made.name] = op.name
         for tensor, name in tensors:
             draft.tensors[tensor.name] = tensor
-            draft.origin[tensor.name] = name
+            known = draft.origin.setdefault(tensor.name, name)
+            assert known == name, f"{known} and {name} have parts of one name"
         for name, own in zip(op.inputs, made.inputs, strict=True):
             region = grids.needs(op, part.region)[name]
             draft.values[own] = ((name, part.image), region)
@@ -224,7 +229,7 @@ def _exported(draft: _Draft, drafts: list[_Draft], workload: Workload) -> CoreNe
     tensors = {name: _with_role(t, name, inputs, outputs) for name, t in draft.tensors.items()}
     own = Workload(workload.name, tensors, tuple(draft.ops), tuple(inputs), outputs)
     values = {name: value for name, (value, _) in draft.values.items()}
-    return CoreNetwork(own, imports, values, draft.origin)
+    return CoreNetwork(own, imports, values, draft.origin, draft.names)
 
 
 def _with_role(tensor: Tensor, name: str, inputs: list[str], outputs: tuple[str, ...]) -> Tensor:

@@ -105,7 +105,9 @@ class Grids:
     def exact(self, op: Op) -> bool:
         """Whether the parts of this operator are known cell by cell: products, pools, element-wise
         and row-wise operators. Of all others every part needs all inputs."""
-        return op.gemm is not None or op.kind in POOLS or self._inherits(op)
+        if op.window is not None and (op.gemm is not None or op.kind in POOLS):
+            return _plain(op, op.window)
+        return op.gemm is not None or self._inherits(op)
 
     def _inherits(self, op: Op) -> bool:
         if op.kind not in ELEMENTWISE | ROW_WISE or not op.inputs:
@@ -120,10 +122,8 @@ class Grids:
 
     def _output(self, op: Op) -> Grid:
         gemm, window, output = op.gemm, op.window, self._workload.tensors[op.output]
-        if window is not None and (gemm is not None or op.kind in POOLS):
-            rows = window.batch * window.out_height
-            if gemm is None or rows * window.out_width == gemm.m:
-                return Grid(rows, window.out_channels)
+        if window is not None and (gemm is not None or op.kind in POOLS) and _plain(op, window):
+            return Grid(window.batch * window.out_height, window.out_channels)
         if gemm is not None:
             return Grid(gemm.m, gemm.n * gemm.groups)
         like = self._like(op) if self._inherits(op) else None
@@ -167,14 +167,21 @@ def _edge(window: Window, row: int, height: int, out: int) -> tuple[int, int]:
     return image * height + low, image * height + high
 
 
+def _plain(op: Op, window: Window) -> bool:
+    """Whether the window says all about the operator: its pixels are those of the product."""
+    pixels = window.batch * window.out_height * window.out_width
+    if op.gemm is None:
+        return window.in_channels == window.out_channels
+    return pixels == op.gemm.m and window.out_channels == op.gemm.n * op.gemm.groups
+
+
 def _of_window(op: Op, window: Window, grid: Grid, region: Region) -> Region | None:
     seen = Grid(window.batch * window.in_height, window.in_channels)
-    if grid != seen or region.grid.cols != window.out_channels:
+    if grid != seen or not _plain(op, window):
         return None
     rows = halo(window, region.rows)
     if op.gemm is None:
-        same = window.in_channels == window.out_channels
-        return Region(grid, rows, region.cols if same else (0, grid.cols))
+        return Region(grid, rows, region.cols)
     return Region(grid, rows, _groups(region.cols, op.gemm.groups, region.grid.cols, grid.cols))
 
 

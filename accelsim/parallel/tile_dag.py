@@ -35,6 +35,7 @@ class Tile:
     parents: tuple[int, ...] = ()
     """Tiles that it waits for, ascending, all before it."""
     macs: int = 0
+    """Multiply-accumulates that are carried out."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,7 @@ class _Clock:
 
     def __init__(self, workload: Workload, accelerator: Accelerator) -> None:
         self._workload = workload
+        self._array = accelerator.array
         self._timing = Timing(accelerator)
 
     def tile(self, op: Op, region: Region) -> tuple[int, int]:
@@ -184,7 +186,7 @@ class _Clock:
         return self._product(op, region)
 
     def _product(self, op: Op, region: Region) -> tuple[int, int]:
-        operands, timing = array_op(op, self._workload), self._timing
+        operands, timing = array_op(op, self._workload, self._array), self._timing
         gemm = operands.gemm
         m = gemm.m * region.rows[1] // region.grid.rows
         groups = max(1, region.cols[1] // gemm.n) if gemm.groups > 1 else 1
@@ -194,7 +196,7 @@ class _Clock:
         ops = self._share(op.vector_ops, region)
         out = operands.out_bytes((0, m), block)
         cycles = timing.array(shape).cycles + timing.epilogue(op.kind, ops, out, sums)
-        return max(1, cycles), m * block.channels * gemm.k
+        return max(1, cycles), m * block.channels * operands.slots(gemm.k)
 
     def _vector(self, op: Op, region: Region) -> int:
         moved = sum(self._workload.tensors[name].bytes for name in (*op.inputs, op.output))

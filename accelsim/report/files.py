@@ -20,14 +20,14 @@ def views(record: RunRecord) -> dict[str, str]:
 def timelines(record: RunRecord) -> dict[str, str]:
     """Relative path -> Perfetto trace of every simulated variant."""
     from accelsim.report.perfetto import perfetto_json
-    from accelsim.sim.rle import load_trace
+    from accelsim.sim.trace_file import read_trace
 
     texts = {}
     for name, variant in record.variants.items():
         if variant.trace is not None:
             file = f"{variant_folder(name)}trace.perfetto.json"
             clock = int(variant.info["clock_hz"])
-            texts[file] = perfetto_json(load_trace(variant.trace), clock)
+            texts[file] = perfetto_json(read_trace(variant.trace), clock)
     return texts
 
 

@@ -6,10 +6,11 @@ order of their start is a :class:`Watcher`; :func:`watch` shows it the trace.
 
 **Why skipping is exact.** All turns of a recurrence are the same events, shifted. If the watcher is
 in the same state relative to the beginning of a turn as it was p turns before, then it does in the
-next p turns what it did in the last p, shifted, and is in that state again. So only the sums of what
-it found remain to be multiplied (:meth:`Watcher.skip`). What a watcher learns from the program, not
-from the events, may differ from turn to turn; then it says so (:meth:`Watcher.recurs`), and the
-turns are walked one by one. The cost is that of the distinct parts of a trace.
+next p turns what it did in the last p, shifted, and is in that state again. So only the sums of
+what it found remain to be multiplied (:meth:`Watcher.skip`). What a watcher learns from the
+program, not from the events, may differ from turn to turn; then it says so
+(:meth:`Watcher.recurs`), and the turns are walked one by one. The cost is that of the distinct
+parts of a trace.
 """
 
 from __future__ import annotations

@@ -17,29 +17,17 @@ order in which things were created. All times are whole cycles; a tile takes at 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from fractions import Fraction
 from heapq import heappop, heappush
-from itertools import pairwise
 from statistics import NormalDist
-from typing import Protocol
 
 import numpy as np
 
 from accelsim.errors import AccelsimError, Mistake
+from accelsim.parallel.policies import POLICIES, Policy, PolicyName, Starts
 from accelsim.parallel.tile_dag import TileDag
-
-
-class PolicyName(StrEnum):
-    """How cores find their next tile."""
-
-    STATIC = "static"
-    DYNAMIC = "dynamic"
-    TILES = "tiles"
-    TILES_DEEPEST = "tiles-deepest"
 
 
 @dataclass(frozen=True)
@@ -142,7 +130,9 @@ def run(
     _require(rates, costs, policy, seed)
     chosen = PolicyName(policy)
     work = drawn_work(dag, costs.jitter, seed)
-    engine = _Engine(dag, rates, costs, work, _POLICIES[chosen](dag, len(rates), costs))
+    engine = _Engine(
+        dag, rates, costs, work, POLICIES[chosen](dag, len(rates), costs.barrier_cycles)
+    )
     log = engine.run()
     fastest = max(rates)
     serial = sum(_ceil(cycles / fastest) for cycles in work)
@@ -171,23 +161,6 @@ def duration(work: int, speed: Fraction, overheads: Overheads, *, near: bool) ->
     return max(1, _ceil(work * kept / speed)) + overheads.node_cycles
 
 
-Starts = list[tuple[int, int]]
-"""(core, tile) that begin now."""
-
-
-class _Policy(Protocol):
-    """Decides; the engine keeps the time."""
-
-    wake: int | None
-    """Cycle at which there is something to choose although nothing ends."""
-
-    def ended(self, pairs: Starts, now: int) -> None:
-        """Tiles that ended at ``now``, by core."""
-
-    def choose(self, idle: Sequence[int], now: int) -> Starts:
-        """What idle cores (ascending) begin."""
-
-
 class _Engine:
     """Time: ends in order, then choices, until nothing is left."""
 
@@ -197,7 +170,7 @@ class _Engine:
         speeds: tuple[Fraction, ...],
         costs: Overheads,
         work: tuple[int, ...],
-        policy: _Policy,
+        policy: Policy,
     ) -> None:
         self._dag, self._speeds, self._costs, self._work = dag, speeds, costs, work
         self._policy = policy
@@ -235,149 +208,6 @@ class _Engine:
             self._log.append(Execution(tile, core, now, now + took, near))
             heappush(self._ends, (now + took, core, tile))
             self._idle.remove(core)
-
-
-class _Barriers:
-    """One operator after the other."""
-
-    def __init__(self, dag: TileDag, cores: int, costs: Overheads) -> None:
-        self.wake: int | None = None
-        self._ops = [mine for mine in dag.by_op if mine]
-        self._cores = cores
-        self._barrier = costs.barrier_cycles
-        self._op = -1
-        self._running = 0
-        self._lists: list[deque[int]] = []
-        self._next()
-
-    def ended(self, pairs: Starts, now: int) -> None:
-        self._running -= len(pairs)
-        if not self._running and self._op + 1 < len(self._ops):
-            self.wake = now + self._barrier
-
-    def choose(self, idle: Sequence[int], now: int) -> Starts:
-        if self.wake is not None:
-            if now < self.wake:
-                return []
-            self.wake = None
-            self._next()
-        found = [
-            (core, queue.popleft()) for core in idle if (queue := self._queue(core)) is not None
-        ]
-        return found
-
-    def _queue(self, core: int) -> deque[int] | None:
-        """Where a core takes its next tile of the operator from, if there is one."""
-        queue = self._lists[core % len(self._lists)] if self._lists else None
-        return queue or None
-
-    def _next(self) -> None:
-        self._op += 1
-        if self._op < len(self._ops):
-            mine = self._ops[self._op]
-            self._running = len(mine)
-            self._lists = self._split(mine)
-
-    def _split(self, tiles: tuple[int, ...]) -> list[deque[int]]:
-        """One list that all cores take from."""
-        return [deque(tiles)]
-
-
-class _Static(_Barriers):
-    def _split(self, tiles: tuple[int, ...]) -> list[deque[int]]:
-        """A list per core, sizes as equal as can be."""
-        edges = [len(tiles) * core // self._cores for core in range(self._cores + 1)]
-        return [deque(tiles[a:b]) for a, b in pairwise(edges)]
-
-
-class _Pools:
-    """Children first, then the core's own pool, then those of others."""
-
-    wake: int | None = None
-
-    def __init__(self, dag: TileDag, cores: int, costs: Overheads, *, deepest: bool) -> None:
-        self._dag, self._cores = dag, cores
-        self._sign = -1 if deepest else 1
-        self._waits = [len(tile.parents) for tile in dag.tiles]
-        self._next: list[int | None] = [None] * cores
-        self._pools: list[dict[int, deque[int]]] = [{} for _ in range(cores)]
-        roots = [number for number, waits in enumerate(self._waits) if not waits]
-        for turn, tile in enumerate(roots):
-            self._put(turn % cores, tile)
-
-    def ended(self, pairs: Starts, now: int) -> None:
-        children = self._dag.children
-        for _, tile in pairs:
-            for child in children[tile]:
-                self._waits[child] -= 1
-        for core, tile in pairs:
-            for child in children[tile]:
-                if self._waits[child]:
-                    continue
-                self._waits[child] = -1  # taken
-                if self._next[core] is None:
-                    self._next[core] = child
-                else:
-                    self._put(core, child)
-
-    def choose(self, idle: Sequence[int], now: int) -> Starts:
-        found: Starts = []
-        rest: list[int] = []
-        for core in idle:
-            tile = self._next[core]
-            if tile is None:
-                rest.append(core)
-                continue
-            self._next[core] = None
-            found.append((core, tile))
-        poor = []
-        for core in rest:
-            if self._pools[core]:
-                found.append((core, self._take(core)))
-            else:
-                poor.append(core)
-        for core in poor:
-            victim = self._victim(core)
-            if victim is not None:
-                found.append((core, self._take(victim)))
-        return found
-
-    def _put(self, core: int, tile: int) -> None:
-        key = self._sign * self._dag.depths[tile]
-        self._pools[core].setdefault(key, deque()).append(tile)
-
-    def _take(self, core: int) -> int:
-        pool = self._pools[core]
-        key = min(pool)
-        tile = pool[key].popleft()
-        if not pool[key]:
-            del pool[key]
-        return tile
-
-    def _victim(self, thief: int) -> int | None:
-        """The pool with the first tile in order; on a tie the next core after the thief."""
-        rich = [core for core in range(self._cores) if self._pools[core]]
-        if not rich:
-            return None
-        return min(rich, key=lambda core: (min(self._pools[core]), (core - thief) % self._cores))
-
-
-class _Shallow(_Pools):
-    def __init__(self, dag: TileDag, cores: int, costs: Overheads) -> None:
-        super().__init__(dag, cores, costs, deepest=False)
-
-
-class _Deepest(_Pools):
-    def __init__(self, dag: TileDag, cores: int, costs: Overheads) -> None:
-        super().__init__(dag, cores, costs, deepest=True)
-
-
-_POLICIES: dict[PolicyName, type[_Barriers] | type[_Shallow] | type[_Deepest]] = {
-    PolicyName.STATIC: _Static,
-    PolicyName.DYNAMIC: _Barriers,
-    PolicyName.TILES: _Shallow,
-    PolicyName.TILES_DEEPEST: _Deepest,
-}
 
 
 def _require(

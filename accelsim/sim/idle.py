@@ -35,8 +35,8 @@ class GapRun:
         self._count = count
         self._cycles = cycles
         self._once = Gaps(once)
-        self.start = once[0].start
-        self.idle = count * self._once.idle
+        self.start: int = once[0].start
+        self.idle: int = count * self._once.idle
         """Idle cycles in all."""
 
     def before(self, cycle: int) -> int:

@@ -5,7 +5,7 @@ The cost grows with the distinct segments of the trace and with the blocks, not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from accelsim.program import Block, Program, distinct
@@ -130,7 +130,7 @@ def work_totals(program: Program) -> WorkTotals:
     return did
 
 
-def busiest(busy: dict[str, int]) -> str:
+def busiest(busy: Mapping[str, int]) -> str:
     """The resource that is busy longest, the last one on a tie; :data:`IDLE` when none is."""
     best, most = IDLE, 0
     for name, cycles in busy.items():

@@ -14,7 +14,7 @@ class Level:
 
     per_turn: tuple[int, ...]
     """Commands of every queue in one iteration."""
-    count: int
+    loop: Repeat
     before: int
     """Commands of the queue in the loop before the command."""
 
@@ -61,7 +61,7 @@ class Places:
             if isinstance(node, Command):
                 return Place(number, node, tuple(before), tuple(levels))
             turn = self._per_turn(node)
-            levels.append(Level(turn, node.count, left))
+            levels.append(Level(turn, node, left))
             done, left = divmod(left, turn[queue])
             _add(before, turn, done)
             body = node.body
@@ -90,9 +90,7 @@ class Places:
 class _Index:
     """The nodes of a body by the commands of a queue before them."""
 
-    def __init__(
-        self, body: tuple[Node, ...], totals: list[tuple[int, ...]], queues: int
-    ) -> None:
+    def __init__(self, body: tuple[Node, ...], totals: list[tuple[int, ...]], queues: int) -> None:
         self._body = body
         self._totals = totals
         self._ahead: list[tuple[int, ...]] = [(0,) * queues]

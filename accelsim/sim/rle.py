@@ -12,20 +12,14 @@ Same trace, same bytes. Loading checks the sizes that a file claims before takin
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
-import zlib
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
-from accelsim.errors import AccelsimError, Mistake
 from accelsim.sim.trace import Trace, TraceRow
+from accelsim.sim.trace_text import bad, integers_of, items_of, names_of, packed, too_long, unpacked
 from accelsim.taskgraph import Access, Task, TaskGraph, TaskKind, Value
 
 SCHEMA = "accelsim/trace/v1"
-MAX_TEXT_BYTES = 256 * 2**20
-"""Limit of the JSON text inside the file."""
 MAX_NUMBERS = 50_000_000
 """Limit of the numbers that all records together expand to."""
 LONGEST_BLOCK = 96
@@ -64,27 +58,28 @@ def dump_trace(trace: Trace) -> bytes:
         "tasks": list(_compress(tasks)),
         "values": list(_compress(values)),
     }
-    text = json.dumps(document, separators=(",", ":"), ensure_ascii=True).encode()
-    if len(text) > MAX_TEXT_BYTES or sum(len(r[1]) + 1 for r in tasks + values) > MAX_NUMBERS:
-        hint = "simulate a smaller batch, or leave the trace out of the run folder"
-        raise AccelsimError(Mistake("R502", f"a trace of {len(tasks)} tasks is too long", hint))
-    packed = io.BytesIO()
-    # No name and no time in the gzip header: the bytes depend on the trace alone.
-    with gzip.GzipFile(filename="", fileobj=packed, mode="wb", mtime=0) as stream:
-        stream.write(text)
-    return packed.getvalue()
+    what = f"a trace of {len(tasks)} tasks"
+    if sum(len(r[1]) + 1 for r in tasks + values) > MAX_NUMBERS:
+        raise too_long(what)
+    return packed(document, what)
 
 
 def load_trace(data: bytes) -> Trace:
     """Decode what :func:`dump_trace` wrote. Anything else raises AccelsimError (R501)."""
-    document = _parse(_unpack(data))
+    return trace_of(unpacked(data))
+
+
+def trace_of(document: dict[str, Any]) -> Trace:
+    """The trace in an unpacked document. Anything else raises AccelsimError (R501)."""
+    if document.get("schema") != SCHEMA:
+        bad(f"its schema is not {SCHEMA}")
     keys = ("resources", "op_order", "shapes", "owners", "tasks", "values")
     resources, op_order, shapes, owners, tasks, values = (document.get(key) for key in keys)
-    names = _names(resources, "resources")
+    names = names_of(resources, "resources")
     if len(set(names)) != len(names):
-        _bad("the resources repeat")
-    task_shapes = [_task_shape(shape, names) for shape in _list(shapes, "shapes")]
-    value_shapes = [_value_shape(owner) for owner in _list(owners, "owners")]
+        bad("the resources repeat")
+    task_shapes = [_task_shape(shape, names) for shape in items_of(shapes, "shapes")]
+    value_shapes = [_value_shape(owner) for owner in items_of(owners, "owners")]
     budget = _Budget()
     value_widths = [2] * len(value_shapes)
     task_widths = [_FIXED + deps + 3 * (r + w) for _, _, _, deps, r, w in task_shapes]
@@ -96,7 +91,7 @@ def load_trace(data: bytes) -> Trace:
         _task(position, task_shapes[shape], numbers, len(all_values))
         for position, (shape, numbers) in enumerate(_expand(tasks, task_widths, budget))
     ]
-    graph = TaskGraph(tuple(t for t, _ in pairs), all_values, names, _names(op_order, "op_order"))
+    graph = TaskGraph(tuple(t for t, _ in pairs), all_values, names, names_of(op_order, "op_order"))
     return Trace(graph, tuple(row for _, row in pairs))
 
 
@@ -129,11 +124,11 @@ def _task(
         Access(rest[i], rest[i + 1], bool(rest[i + 2])) for i in range(0, len(rest), 3)
     )
     if any(not 0 < distance <= position for distance in back):
-        _bad(f"task {position} depends on a task that is not an earlier one")
+        bad(f"task {position} depends on a task that is not an earlier one")
     if any(not 0 <= access.value < values for access in accesses) or any(
         flag not in (0, 1) for flag in rest[2::3]
     ):
-        _bad(f"task {position} touches a value that is not there")
+        bad(f"task {position} touches a value that is not there")
     task = Task(
         position, op, step, tile, kind, resources, cycles,
         tuple(position - distance for distance in back),
@@ -228,24 +223,24 @@ class _Budget:
     def take(self, amount: int) -> None:
         self.left -= amount
         if self.left < 0:
-            _bad(f"it expands to more than {MAX_NUMBERS} numbers")
+            bad(f"it expands to more than {MAX_NUMBERS} numbers")
 
 
 def _expand(runs: object, widths: list[int], budget: _Budget) -> Iterator[Record]:
-    for run in _list(runs, "runs"):
+    for run in items_of(runs, "runs"):
         if not isinstance(run, list) or len(run) not in (2, 3):
-            _bad("a run is malformed")
+            bad("a run is malformed")
         count = run[0]
         if type(count) is not int or count < 1 or (count > 1) != (len(run) == 3):
-            _bad("a run has a wrong count")
-        block = [_record(item, widths) for item in _list(run[1], "block")]
+            bad("a run has a wrong count")
+        block = [_record(item, widths) for item in items_of(run[1], "block")]
         budget.take(count * sum(len(numbers) + 1 for _, numbers in block))
-        steps = [_integers(item) for item in _list(run[2], "steps")] if count > 1 else None
+        steps = [integers_of(item) for item in items_of(run[2], "steps")] if count > 1 else None
         if steps is None:
             yield from block
             continue
         if [len(s) for s in steps] != [len(numbers) for _, numbers in block]:
-            _bad("the steps of a run do not match its block")
+            bad("the steps of a run do not match its block")
         for turn in range(count):
             for (shape, numbers), step in zip(block, steps, strict=True):
                 yield shape, tuple(n + turn * s for n, s in zip(numbers, step, strict=True))
@@ -253,10 +248,10 @@ def _expand(runs: object, widths: list[int], budget: _Budget) -> Iterator[Record
 
 def _record(item: object, widths: list[int]) -> Record:
     if not isinstance(item, list) or len(item) != 2:
-        _bad("a record is malformed")
-    shape, numbers = item[0], _integers(item[1])
+        bad("a record is malformed")
+    shape, numbers = item[0], integers_of(item[1])
     if type(shape) is not int or not 0 <= shape < len(widths) or len(numbers) != widths[shape]:
-        _bad("a record does not match its shape")
+        bad("a record does not match its shape")
     return shape, numbers
 
 
@@ -265,69 +260,22 @@ def _record(item: object, widths: list[int]) -> Record:
 _TaskShape = tuple[str, TaskKind, tuple[str, ...], int, int, int]
 
 
-def _bad(why: str) -> NoReturn:
-    hint = "the file is damaged or no trace of accelsim; run the simulation again"
-    raise AccelsimError(Mistake("R501", f"cannot read the trace: {why}", hint))
-
-
-def _unpack(data: bytes) -> bytes:
-    stream = zlib.decompressobj(wbits=31)
-    try:
-        text = stream.decompress(data, MAX_TEXT_BYTES + 1)
-    except zlib.error as error:
-        _bad(f"it is no gzip file ({error})")
-    if len(text) > MAX_TEXT_BYTES:
-        _bad(f"it unpacks to more than {MAX_TEXT_BYTES} bytes")
-    if not stream.eof or stream.unused_data:
-        _bad("it is cut short or has something behind its end")
-    return text
-
-
-def _parse(text: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        _bad(f"it holds no JSON ({type(error).__name__})")
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        _bad(f"its schema is not {SCHEMA}")
-    return document
-
-
-def _list(item: object, what: str) -> list[Any]:
-    if not isinstance(item, list):
-        _bad(f"{what} must be a list")
-    return item
-
-
-def _names(item: object, what: str) -> tuple[str, ...]:
-    if not all(isinstance(name, str) for name in _list(item, what)):
-        _bad(f"{what} must be names")
-    return tuple(_list(item, what))
-
-
-def _integers(item: object) -> tuple[int, ...]:
-    numbers = _list(item, "numbers")
-    if any(type(number) is not int or not -(2**63) <= number < 2**63 for number in numbers):
-        _bad("numbers must be whole and fit 64 bits")
-    return tuple(numbers)
-
-
 def _task_shape(item: object, known: tuple[str, ...]) -> _TaskShape:
     if not isinstance(item, list) or len(item) != 6:
-        _bad("a task shape is malformed")
+        bad("a task shape is malformed")
     op, kind, resources, *lengths = item
     if not isinstance(op, str) or not isinstance(kind, str) or kind not in set(TaskKind):
-        _bad("a task shape names no operator or an unknown kind")
-    used = _names(resources, "resources of a task")
+        bad("a task shape names no operator or an unknown kind")
+    used = names_of(resources, "resources of a task")
     if not set(used) <= set(known):
-        _bad("a task uses an unknown resource")
+        bad("a task uses an unknown resource")
     if any(type(length) is not int or length < 0 for length in lengths):
-        _bad("a task shape has a wrong number of accesses")
+        bad("a task shape has a wrong number of accesses")
     return op, TaskKind(kind), used, *lengths
 
 
 def _value_shape(item: object) -> tuple[str, str, str, str]:
-    if len(_names(item, "owner of a value")) != 4:
-        _bad("an owner is malformed")
-    structure, kind, tensor, op = _names(item, "owner of a value")
+    if len(names_of(item, "owner of a value")) != 4:
+        bad("an owner is malformed")
+    structure, kind, tensor, op = names_of(item, "owner of a value")
     return structure, kind, tensor, op

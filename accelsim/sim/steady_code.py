@@ -18,6 +18,10 @@ Need = tuple[int, int]
 loops around; later iterations need as many more as the iterations hold."""
 
 
+LONG = 16
+"""Commands below which a loop is simply stepped: a look costs as much as about ten of them."""
+
+
 @dataclass(slots=True, eq=False)
 class LoopInfo:
     """One loop of the tree. The lower fields belong to the run: who looks for repetition here."""
@@ -37,6 +41,8 @@ class LoopInfo:
     """Queue at whose iterations repetition is looked for."""
     crossed: int = 0
     """Bit mask of other queues that began an iteration since the lead last did."""
+    long: bool = True
+    """Whether it is worth a look: stepping all of it would cost more than looking."""
     looked: int = 0
     """Cycle of the last look."""
     misses: int = 0
@@ -166,6 +172,7 @@ class _Compiler:
         self._stack.pop()
         self._nests.pop()
         loop.holds = [now - then for now, then in zip(self._before, before, strict=True)]
+        loop.long = node.count * sum(loop.holds) >= LONG
         self._before = [
             then + node.count * holds for then, holds in zip(before, loop.holds, strict=True)
         ]

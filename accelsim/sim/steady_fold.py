@@ -64,7 +64,16 @@ class Skeletons:
 
     def of(self, program: Program) -> Part:
         """Skeleton of a whole program, equal consecutive sequences of blocks folded into loops."""
-        return tuple(chain(*self.fold([self._body(block.body) for block in program.blocks])))
+        return self.sequence(self.bodies(program))
+
+    def bodies(self, program: Program) -> list[Part]:
+        """Skeletons of the blocks; those of blocks that are equal in time are equal."""
+        shared = self._content is None
+        return [self._body(b.timing if shared else b.body) for b in program.blocks]
+
+    def sequence(self, parts: list[Part]) -> Part:
+        """Skeletons of blocks in a row as one, with equal sequences of them as loops."""
+        return tuple(chain(*self.fold(parts)))
 
     def loop(self, count: int, body: Part) -> Part:
         """``body`` ``count`` times; a loop around nothing but a loop becomes a single one."""

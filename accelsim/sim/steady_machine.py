@@ -157,7 +157,7 @@ class Machine:
                 for other, more in view.adds:
                     extra[other] += more
                 self.pc[queue] = view.first
-                if self.looking:
+                if self.looking and view.loop.long:
                     self._cross(queue, view.loop, nth)
                 return
             turn[view.slot] = 0

@@ -120,3 +120,8 @@ def moved_items(
             count, step, inner, body = item
             found.append((count, step, inner, tuple(moved_items(body, advance, periods, cycles))))
     return found
+
+
+def placed_items(items: Sequence[RawItem], offset: tuple[int, ...], late: int) -> list[RawItem]:
+    """Items of a stretch that begins after ``offset`` commands per queue and ``late`` cycles."""
+    return moved_items(items, offset, 1, late)

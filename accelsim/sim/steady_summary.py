@@ -38,6 +38,19 @@ def summarise(
     return Summary(cycles, tuple(totals.queue_busy), tuple(totals.port_busy), spans, steps)
 
 
+def joined(parts: Sequence[Summary], steps: int, queues: int, ports: int) -> Summary:
+    """Summaries of stretches that happened one after the other."""
+    late = 0
+    queue_busy, port_busy = [0] * queues, [0] * ports
+    spans: list[tuple[int, int]] = []
+    for part in parts:
+        spans += [(a + late, b + late) if b else (0, 0) for a, b in part.spans]
+        queue_busy = [a + b for a, b in zip(queue_busy, part.queue_busy, strict=True)]
+        port_busy = [a + b for a, b in zip(port_busy, part.port_busy, strict=True)]
+        late += part.cycles
+    return Summary(late, tuple(queue_busy), tuple(port_busy), tuple(spans), steps)
+
+
 Extent = tuple[int, int, int, int]
 """Of one queue in some items: index and start of its first event, index and end of its last."""
 

@@ -29,7 +29,7 @@ from accelsim.arch.parts import Accelerator
 from accelsim.arch.protection import Protection, mechanisms, own_coverage, protection_of
 from accelsim.config.types import Rate, SafetyConfig
 from accelsim.cost.area import LANE_REGISTER_BITS, AreaBreakdown
-from accelsim.dataflow import DATAFLOWS
+from accelsim.cost.registers import pe_register_bits
 from accelsim.sim.exposure import Exposure
 from accelsim.stages.campaign import structure_of
 
@@ -141,9 +141,7 @@ def _live_share(inputs: SafetyInputs, memory: str) -> float:
 def flipflops(inputs: SafetyInputs) -> dict[str, dict[str, int]]:
     """Structure -> block -> flip-flops."""
     array, vector = inputs.accelerator.array, inputs.accelerator.vector
-    per_pe = DATAFLOWS[array.dataflow].register_bits(
-        array.operand_bits, array.weight_bits, array.accumulator_bits, array.overlap
-    )
+    per_pe = pe_register_bits(array)
     control = inputs.accelerator.control_flipflops
     return {
         "array": {"array.registers": array.rows * array.cols * per_pe},

@@ -162,8 +162,11 @@ def _solve(
         raise InfeasibleError(solved.infeasibility, location)
     if not solved.steps and workload.ops:
         raise InfeasibleError(stopped(solved, accelerator), location)
+    notes = solved.notes
+    if ranking.step > 1:
+        notes = (*notes, f"costs compared in steps of {ranking.step}: they are very large")
     steps = plan_steps(columns, solved)
-    cost, bound = plan_cost(workload, steps, goal), solved.lower_bound // ranking.scale
+    cost, bound = plan_cost(workload, steps, goal), ranking.bound(solved.lower_bound)
     assert bound <= cost, f"a bound of {bound} above a plan of {cost}"
     plan = MemoryPlan(
         steps=steps,
@@ -177,7 +180,7 @@ def _solve(
         proved=cost == bound,
         status="optimal" if cost == bound else "feasible",
         solver=solved.solver,
-        notes=solved.notes,
+        notes=notes,
     )
     return replace(plan, traffic_bytes=sum(plan_traffic(workload, plan)))
 
@@ -226,16 +229,25 @@ class Ranking:
     """Numbers per unit of cost; 1: the second figure is left out."""
     horizon: int
     """More than the second figures of any sensible plan add up to."""
+    step: int = 1
+    """Units of cost that count as one where costs are beyond what the solver counts with; then
+    the scale is 1, and bounds are as coarse."""
 
     def number(self, cost: int, second: int) -> int:
         """Over a whole plan the second figures stay below one unit of cost."""
-        return cost * self.scale + second * (self.scale - 1) // self.horizon
+        return cost // self.step * self.scale + second * (self.scale - 1) // self.horizon
+
+    def bound(self, solved: int) -> int:
+        """The least cost of a plan whose numbers add up to ``solved`` or more."""
+        return solved // self.scale * self.step
 
 
 RANKED_SOLVERS = ("cpsat",)
 """Solvers of exact integers. In floating point a wide range of costs costs the proof."""
 LARGEST_SCALE, LARGEST_COST, LARGEST_TOTAL = 2**20, 2**43, 2**52
 """Bounds of the scale, of a single cost and of all costs together that the solver sees."""
+COUNTED = 2**44
+"""The largest cost that :mod:`ilp` takes."""
 
 
 def second_cost(goal: Objective, cycles: int, moved: int) -> int:
@@ -256,6 +268,8 @@ def rank(workload: Workload, columns: Columns, goal: Objective, solver: str) -> 
         costs += [goal.transfer_cost(tensor.bytes)] * times
         cycles = goal.transfer_cycles(tensor.bytes)
         horizon += times * second_cost(goal, cycles, tensor.bytes)
+    if max(costs) > COUNTED:
+        return Ranking(1, horizon, step=-(-max(costs) // LARGEST_COST))
     room = min(LARGEST_SCALE, LARGEST_COST // max(costs), LARGEST_TOTAL // sum(costs))
     return Ranking(max(1, room) if solver in RANKED_SOLVERS else 1, horizon)
 

@@ -44,7 +44,7 @@ def safety_inputs(
     return SafetyInputs(
         accelerator=done.accelerator,
         safety=config.safety,
-        exposures=done.exposures,
+        exposures=done.exposures or (),
         campaign=campaign,
         area=done.area,
         period_cycles=period_cycles(done, config),
@@ -58,7 +58,7 @@ def safety_inputs(
 def period_cycles(done: Simulated, config: RunConfig) -> int:
     """Cycles between the starts of two inferences; the latency when they run back to back."""
     assert config.safety is not None
-    latency, period = done.trace.cycles, config.safety.inference_period_s
+    latency, period = done.cycles, config.safety.inference_period_s
     if period is None:
         return latency
     clock = done.accelerator.clock_hz

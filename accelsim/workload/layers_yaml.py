@@ -115,7 +115,11 @@ class LayersPart(Part):
     dtype: Annotated[Dtype, about("element type of all tensors")] = "int8"
     inputs: Annotated[dict[Text, Sizes], Field(min_length=1), about("graph inputs: name: shape")]
     layers: Annotated[list[LayerPart], Field(min_length=1), about("in an order that can run")]
-    outputs: Annotated[list[Text] | None, about("graph outputs; else what no layer reads")] = None
+    outputs: Annotated[
+        list[Text] | None,
+        Field(min_length=1),
+        about("graph outputs; else what no layer reads"),
+    ] = None
 
 
 def read_layers(path: str | Path, batch: int = 1) -> Workload:

@@ -14,6 +14,9 @@ from accelsim.workload.graph import Workload
 
 _TFLITE = b"TFL3"
 
+TREATMENTS = ("refuse", "fallback")
+"""What may be done with operators that are not known."""
+
 
 def read_network(path: str | Path, batch: int = 1, unsupported: str = "refuse") -> Workload:
     """Reads a network: ONNX, TensorFlow Lite, a SCALE-Sim topology (CSV), a layer list or a
@@ -24,6 +27,9 @@ def read_network(path: str | Path, batch: int = 1, unsupported: str = "refuse") 
     W109 for a file of no known format, and what the format's reader raises.
     """
     path = Path(path)
+    if unsupported not in TREATMENTS:
+        message = f"unsupported={unsupported!r} is neither 'refuse' nor 'fallback'"
+        raise AccelsimError(Mistake("U001", message))
     kind = network_kind(path)
     if kind == "tflite":
         from accelsim.workload.tflite_reader import read_tflite
@@ -53,10 +59,12 @@ def network_kind(path: Path) -> str:
     """``tflite``, ``csv``, ``yaml`` or (everything else) ``onnx``, by content, then by name."""
     suffix = path.suffix.lower()
     try:
-        with path.open("rb") as file:
-            begin = file.read(8)
+        begin = b""  # the reader of the format says what is wrong with what is no file
+        if path.is_file():
+            with path.open("rb") as file:
+                begin = file.read(8)
     except (OSError, ValueError):
-        begin = b""  # the reader of the format says what is wrong
+        begin = b""
     if begin[4:8] == _TFLITE or suffix == ".tflite":
         return "tflite"
     if suffix in (".yaml", ".yml"):

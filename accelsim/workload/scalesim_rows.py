@@ -22,6 +22,8 @@ MAX_BYTES = 2**20
 
 _MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
 _NUMBER = re.compile(r"[+-]?[0-9]{1,12}", re.ASCII)
+_WRITTEN = re.compile(r"[+-]?[0-9.]+(e[+-]?[0-9]+)?", re.ASCII | re.IGNORECASE)
+"""What is meant as a number, whole or not."""
 _RATIO = re.compile(r"([0-9]{1,6})\s*:\s*([0-9]{1,6})", re.ASCII)
 _CONV = (
     "IFMAP height", "IFMAP width", "filter height", "filter width", "channels", "filters",
@@ -133,10 +135,10 @@ def _is_product(path: Path, first: tuple[int, list[str]]) -> bool:
     if len(names) == 1:
         hint = "separate the columns with commas"
         raise _error("W120", path, f"one column only: '{header[0][:60]}'", hint, line)
-    if all(_NUMBER.fullmatch(cell) for cell in header[1:4]):
+    if any(_WRITTEN.fullmatch(cell) for cell in header[1:8]):
         hint = "SCALE-Sim skips the first row: put 'Layer name, IFMAP Height, ...' there"
         raise _error("W120", path, "the first row is a layer, not a header", hint, line)
-    if names[1] != "m":
+    if not {"m", "n", "k"} & set(names[1:4]):
         return False
     if names[1:4] != ["m", "n", "k"]:
         hint = "write the columns in the order Layer, M, N, K"
@@ -182,6 +184,7 @@ def _convolution(path: Path, line: int, cells: Sequence[str], header: Sequence[s
     if len(header) > 8 and header[8].lower().startswith("stride"):
         names[6:] = ["stride height", "stride width"]
     sizes = _numbers(path, line, cells, names)
+    _refuse_unnamed(path, line, cells, header, len(names) + 1)
     height, width, kernel_height, kernel_width, channels, filters, stride = sizes[:7]
     if kernel_height > height or kernel_width > width:
         message = (
@@ -194,6 +197,17 @@ def _convolution(path: Path, line: int, cells: Sequence[str], header: Sequence[s
         cells[0], line, height, width, kernel_height, kernel_width, channels, filters,
         (stride, sizes[-1]), sparsity=_ratio(path, line, cells[len(names) + 1 :]),
     )  # fmt: skip
+
+
+def _refuse_unnamed(
+    path: Path, line: int, cells: Sequence[str], header: Sequence[str], first: int
+) -> None:
+    """W120 for a number behind the sizes in a column without a name: it may be a second stride."""
+    for position, cell in enumerate(cells[first:], first):
+        named = position < len(header) and header[position]
+        if not named and _NUMBER.fullmatch(cell):
+            message = f"column {position + 1} holds {cell}, and the header does not say what it is"
+            raise _error("W120", path, message, "give the column a name, or clear it", line)
 
 
 def _product(path: Path, line: int, cells: Sequence[str], header: Sequence[str]) -> Layer:

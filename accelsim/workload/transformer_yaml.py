@@ -84,7 +84,9 @@ def _require_schema(root: Node, problems: Problems) -> None:
 
 
 def _missing(part: TransformerPart) -> list[str]:
-    needed = () if part.preset else (*_NEEDED, "tokens")
+    needed = () if part.preset else _NEEDED
+    if not part.preset and part.mode == "prefill":  # a step of decode makes one token by itself
+        needed = (*needed, "tokens")
     return [key for key in needed if getattr(part, key) is None]
 
 

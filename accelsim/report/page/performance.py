@@ -68,9 +68,9 @@ def makespan(variant: VariantRecord) -> int:
 def _timeline(prefix: str, variant: VariantRecord) -> list[Block]:
     if variant.trace is None:
         return []
-    from accelsim.sim.rle import load_trace
+    from accelsim.sim.trace_file import read_trace
 
-    trace = load_trace(variant.trace)
+    trace = read_trace(variant.trace)
     return [Charts((timeline(prefix, trace, variant.curves.get("busy") or {}),))]
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accelsim.dataflow import DATAFLOWS, gemm_cycles, overlaps_of
+from accelsim.dataflow import gemm_cycles, overlaps_of
 from accelsim.errors import AccelsimError
 
 # ResNet-50 with the dimensions of SCALE-Sim's topology file, which writes padding into the size:

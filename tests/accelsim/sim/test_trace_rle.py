@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from simgraphs import graph, pipeline, random_graph, random_graphs, task
 
 from accelsim.errors import AccelsimError
-from accelsim.sim import rle
+from accelsim.sim import rle, trace_text
 from accelsim.sim.engine import simulate
 from accelsim.sim.rle import dump_trace, load_trace
 from accelsim.sim.trace import Trace, TraceRow
@@ -147,7 +147,7 @@ def test_sizes_are_bounded_before_memory_is_taken(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(AccelsimError, match="expands to more than"):
         load_trace(encode(document))
     bomb = gzip.compress(b" " * (2 * 2**20), mtime=0)
-    monkeypatch.setattr(rle, "MAX_TEXT_BYTES", 2**20)
+    monkeypatch.setattr(trace_text, "MAX_TEXT_BYTES", 2**20)
     with pytest.raises(AccelsimError, match="unpacks to more than"):
         load_trace(bomb)
     monkeypatch.setattr(rle, "MAX_NUMBERS", 10)

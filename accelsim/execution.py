@@ -1,0 +1,145 @@
+"""One plan executed: lowered, simulated with exact fast-forward, and checked.
+
+Programs of at most :data:`MOST_WRITTEN` commands are also written out, one row per command, for
+what looks at every single one: exposures, the curve of live bytes, the placement check. All other
+figures come from the folded trace, at any size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from accelsim.arch.parts import Accelerator
+from accelsim.cost.program_activity import ProgramActivity
+from accelsim.errors import AccelsimError, Mistake
+from accelsim.evaluate import memory_device, require_conserved
+from accelsim.lower import lower
+from accelsim.plan import MemoryPlan
+from accelsim.program import Program
+from accelsim.sim.check import TraceError, check_placement, check_trace
+from accelsim.sim.check_folded import Rates, check_folded
+from accelsim.sim.engine import simulate
+from accelsim.sim.expand import expand, expand_works, unfold
+from accelsim.sim.folded import FoldedTrace
+from accelsim.sim.steady import run_program
+from accelsim.sim.trace import Trace
+from accelsim.workload.graph import Workload
+
+MOST_WRITTEN = 400_000
+"""Commands of the largest program that is written out, about 2 kB each."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """The executed schedule of one inference."""
+
+    folded: FoldedTrace
+    flat: Trace | None
+    """The same, one row per command; None for more than :data:`MOST_WRITTEN` commands."""
+
+    @property
+    def program(self) -> Program:
+        """What was executed."""
+        return self.folded.program
+
+    @property
+    def cycles(self) -> int:
+        """Makespan in cycles."""
+        return self.folded.cycles
+
+    @property
+    def trace(self) -> Trace:
+        """The trace with one row per command. AccelsimError R504 where it is not written out."""
+        if self.flat is None:
+            raise AccelsimError(
+                Mistake(
+                    "R504",
+                    f"a schedule of {self.program.commands} commands is not written out one by "
+                    f"one, which is done up to {MOST_WRITTEN}",
+                    "use its folded form, or larger tiles (mapping.rule: layer)",
+                )
+            )
+        return self.flat
+
+
+def executed(
+    workload: Workload,
+    accelerator: Accelerator,
+    plan: MemoryPlan,
+    *,
+    exact_events: bool = False,
+    most_written: int = MOST_WRITTEN,
+) -> Execution:
+    """Lower a plan and simulate it; the independent checks always run.
+
+    ``exact_events``: the reference engine steps every command as well, and both have to agree on
+    every cycle. Raises AccelsimError R503 if the program is too large for that, TraceError where
+    any law is broken, which is a bug of ours.
+    """
+    program = lower(workload, accelerator, plan)
+    device = memory_device(workload, accelerator)
+    folded = run_program(program, device=device)
+    did = ProgramActivity(accelerator).program(program)
+    require_conserved(folded.cycles, workload, accelerator, plan, did.dram_bytes, did.macs)
+    check_folded(folded, machine_rates(accelerator))
+    flat = None
+    if exact_events:
+        graph = expand(program)
+        flat = simulate(graph, memory_device(workload, accelerator), expand_works(program))
+        _require_same(flat, unfold(folded, graph))
+    if program.commands > most_written:
+        return Execution(folded, None)
+    if flat is None:
+        flat = unfold(folded)
+    _check_flat(flat, accelerator)
+    return Execution(folded, flat)
+
+
+def machine_rates(accelerator: Accelerator) -> Rates:
+    """How fast the resources of a machine are at most. A split scratchpad counts as one, with the
+    widths of both added up."""
+    array, weights = accelerator.array, accelerator.weight_sram
+    memories = {"dram": accelerator.dram_bytes_per_cycle}
+    if accelerator.weight_memory is not None:
+        memories["weights"] = Fraction(
+            accelerator.weight_memory.bytes_per_second, accelerator.clock_hz
+        )
+    width = accelerator.scratchpad.width_bytes + (weights.width_bytes if weights else 0)
+    return Rates(
+        memories=memories,
+        pes=array.rows * array.cols,
+        lanes=accelerator.vector.lanes,
+        scratchpad=width,
+        accumulators=accelerator.accumulator_port_bytes,
+        varying=("dram",) if accelerator.dram.model == "banked" else (),
+    )
+
+
+def _check_flat(trace: Trace, accelerator: Accelerator) -> None:
+    """Laws that look at every single command. With several backing memories those of
+    :func:`check_folded` have to do: here all off-chip bytes pass ``dram``."""
+    array = accelerator.array
+    if accelerator.weight_memory is None and accelerator.weight_sram is None:
+        check_trace(
+            trace,
+            pes=array.rows * array.cols,
+            dram_bytes_per_cycle=accelerator.dram_bytes_per_cycle,
+            lanes=accelerator.vector.lanes,
+            scratchpad_bytes_per_cycle=accelerator.scratchpad.width_bytes,
+            accumulator_bytes_per_cycle=accelerator.accumulator_port_bytes,
+        )
+    if accelerator.weight_sram is None:
+        check_placement(trace, structure="scratchpad", capacity=accelerator.scratchpad.bytes)
+    check_placement(trace, structure="accumulators", capacity=accelerator.accumulators.bytes)
+
+
+def _require_same(stepped: Trace, folded: Trace) -> None:
+    """Both engines agree. TraceError names the first command on which they do not."""
+    if stepped == folded:
+        return
+    for mine, other in zip(stepped.rows, folded.rows, strict=True):
+        if mine != other:
+            text = f"stepped: {mine}, fast-forwarded: {other}"
+            raise TraceError((f"the engines disagree on command {mine.task}: {text}",))
+    raise TraceError(("the engines disagree on what the commands are",))

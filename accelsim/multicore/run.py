@@ -1,0 +1,269 @@
+"""A network on several cores: assigned, planned, joined, simulated, and checked on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+
+from accelsim.arch.parts import Accelerator
+from accelsim.arch.system import System
+from accelsim.cost.breakdown import EnergyBreakdown
+from accelsim.cost.energy import energy_of
+from accelsim.cost.program_activity import ProgramActivity
+from accelsim.dataflow.counts import ceil_div
+from accelsim.errors import AccelsimError, Mistake, suggest
+from accelsim.lower import lower, plan_traffic
+from accelsim.mapping.quick_plan import quick_plan
+from accelsim.mapping.search import lower_bounds
+from accelsim.mapping.tiles import executed_macs
+from accelsim.multicore.assign import Assignment, flaws
+from accelsim.multicore.join import Joined, core_name, join
+from accelsim.multicore.parts import CoreNetwork, core_networks
+from accelsim.multicore.strategies import STRATEGIES, Situation
+from accelsim.plan import MemoryPlan
+from accelsim.program import Program, distinct
+from accelsim.sim.check import TraceError
+from accelsim.sim.devices import PortDevice
+from accelsim.sim.dram import BankedDram
+from accelsim.sim.folded import FoldedTrace
+from accelsim.sim.steady import makespan, run_program
+from accelsim.sim.steady_summary import Summary
+from accelsim.workload.graph import Workload
+
+AUTO = "auto"
+"""Try all strategies and keep the fastest."""
+
+MOST_IMAGES = 4096
+
+Planner = Callable[[Workload, Accelerator], MemoryPlan]
+"""Maps one core's network. Outputs must be written in the step that makes them."""
+
+
+@dataclass(frozen=True)
+class SystemRun:
+    """A simulated system. Cycles from the start of the run."""
+
+    system: System
+    assignment: Assignment
+    networks: tuple[CoreNetwork, ...]
+    plans: tuple[MemoryPlan, ...]
+    """One per core."""
+    joined: Joined
+    summary: Summary
+    single_cycles: int
+    """The same images on the fastest core alone."""
+    tried: tuple[tuple[str, int], ...]
+    """(strategy, makespan) of all that were simulated, in order."""
+    bounds_cycles: dict[str, int]
+    """Cycles that no assignment can beat, by resource."""
+
+    @property
+    def program(self) -> Program:
+        """All cores' commands."""
+        return self.joined.program
+
+    @property
+    def cycles(self) -> int:
+        """Makespan."""
+        return self.summary.cycles
+
+    @property
+    def speedup(self) -> float:
+        """Over the fastest core alone."""
+        return self.single_cycles / self.cycles if self.cycles else 1.0
+
+    @property
+    def busy(self) -> dict[str, int]:
+        """Queue or port -> cycles in which it works."""
+        names = (*self.program.queues, *self.program.ports)
+        return dict(zip(names, self.summary.queue_busy + self.summary.port_busy, strict=True))
+
+    @property
+    def utilisation(self) -> tuple[float, ...]:
+        """Per core: MACs / (makespan x its processing elements)."""
+        found = []
+        for network, core in zip(self.networks, self.system.cores, strict=True):
+            pes = core.array.rows * core.array.cols
+            found.append(network.workload.macs / (self.cycles * pes) if self.cycles else 0.0)
+        return tuple(found)
+
+    def trace(self, *, fold: bool = True) -> FoldedTrace:
+        """When every command ran."""
+        device = memory_device(self.system, self.networks)
+        return run_program(self.program, fold=fold, device=device)
+
+    def energies(self) -> tuple[EnergyBreakdown, ...]:
+        """Energy of every core over the makespan, with the DRAM traffic that it causes. The link
+        and its buffer have no energy figures and are not in it."""
+        return core_energies(self)
+
+
+def run_system(
+    workload: Workload,
+    system: System,
+    *,
+    images: int = 1,
+    strategy: str = AUTO,
+    rule: str = "layer",
+    planner: Planner | None = None,
+) -> SystemRun:
+    """Run ``images`` independent inferences of a network (each of the network's own batch).
+
+    ``strategy``: a name of :data:`~accelsim.multicore.strategies.STRATEGIES`, or ``auto``: all that
+    apply are simulated and the fastest is kept. ``rule``: the mapping of every part
+    (``accelsim.mapping.rules``); ``planner`` plans the cores' networks instead of
+    :func:`~accelsim.mapping.quick_plan.quick_plan` with that rule. Raises AccelsimError (M360) for
+    an unknown strategy or one that does not apply, or images out of range; InfeasibleError where a
+    core's buffers do not fit.
+    """
+    if strategy != AUTO and strategy not in STRATEGIES:
+        hint = suggest(strategy, (AUTO, *STRATEGIES))
+        raise AccelsimError(Mistake("M360", f"no strategy is called '{strategy}'", hint))
+    if not 1 <= images <= MOST_IMAGES:
+        raise AccelsimError(Mistake("M360", f"{images} images", f"1 to {MOST_IMAGES}"))
+    here = Situation(workload, system, images, rule)
+    names = tuple(STRATEGIES) if strategy == AUTO else tuple(dict.fromkeys(("single", strategy)))
+    runs = []
+    for name in names:
+        assignment = STRATEGIES[name](here)
+        if assignment is not None:
+            runs.append(run_assignment(workload, system, assignment, rule=rule, planner=planner))
+    tried = tuple((run.assignment.strategy, run.cycles) for run in runs)
+    chosen = min(runs, key=lambda run: run.cycles) if strategy == AUTO else runs[-1]
+    if strategy not in (AUTO, chosen.assignment.strategy):
+        message = f"strategy '{strategy}' does not apply to {workload.name} with {images} images"
+        hint = "possible: " + ", ".join(name for name, _ in tried)
+        raise AccelsimError(Mistake("M360", message, hint))
+    return replace(chosen, tried=tried, single_cycles=runs[0].cycles)
+
+
+def run_assignment(
+    workload: Workload,
+    system: System,
+    assignment: Assignment,
+    *,
+    rule: str = "layer",
+    planner: Planner | None = None,
+) -> SystemRun:
+    """Simulate one given assignment; ``single_cycles`` is its own makespan. AccelsimError (M361)
+    when it does not compute the network."""
+    wrong = tuple(flaws(assignment, workload, len(system.cores)))
+    if wrong:
+        raise AccelsimError(Mistake("M361", message) for message in wrong)
+    networks = core_networks(workload, assignment, len(system.cores))
+    plan = planner or partial(quick_plan, rule=rule)
+    plans = tuple(
+        plan(network.workload, core) for network, core in zip(networks, system.cores, strict=True)
+    )
+    programs = [
+        lower(network.workload, core, made)
+        for network, core, made in zip(networks, system.cores, plans, strict=True)
+    ]
+    joined = join(workload, system, assignment, networks, programs)
+    summary = makespan(joined.program, device=memory_device(system, networks))
+    bounds = system_bounds(workload, system, assignment.images)
+    run = SystemRun(
+        system, assignment, networks, plans, joined, summary, summary.cycles,
+        ((assignment.strategy, summary.cycles),), bounds,
+    )  # fmt: skip
+    require_conserved(workload, run)
+    return run
+
+
+def memory_device(system: System, networks: Sequence[CoreNetwork]) -> PortDevice | None:
+    """The banked model of the shared DRAM if the system has one; None: plain bandwidth."""
+    shared = system.shared
+    if shared.dram.model != "banked":
+        return None
+    sizes: dict[str, int] = {}
+    for network in networks:
+        sizes |= {name: tensor.bytes for name, tensor in network.workload.tensors.items()}
+    return BankedDram(shared.dram, shared.clock_hz, sizes)
+
+
+def system_bounds(workload: Workload, system: System, images: int) -> dict[str, int]:
+    """Cycles that no assignment can beat: MACs over all PEs, element operations over all lanes,
+    bytes that must cross DRAM (weights once, activations of every image)."""
+    lanes = sum(core.vector.lanes for core in system.cores)
+    slowest = [lower_bounds(workload, core)["vector"] * core.vector.lanes for core in system.cores]
+    return {
+        "compute": ceil_div(workload.macs * images, system.pes),
+        "vector": min(slowest) * images // lanes,
+        "dram": lower_bounds(workload, system.shared)["dram"],
+    }
+
+
+def require_conserved(workload: Workload, run: SystemRun) -> None:
+    """Laws that every run obeys: TraceError names each that is broken.
+
+    Bytes moved to and from backing memories and over the link are the bytes planned (counted
+    without looking at commands), MACs are the network's, nothing is faster than it can be.
+    """
+    planned = planned_bytes(run)
+    moved = linked = macs = 0
+    link = run.program.ports.index("link") if "link" in run.program.ports else -1
+    for block in run.program.blocks:
+        for command, times in distinct(block.body):
+            work = command.work
+            moved += (work.dram_read_bytes + work.dram_write_bytes) * times
+            macs += work.macs * times
+            if link in command.ports:
+                linked += (work.sram_read_bytes + work.sram_write_bytes) * times
+    wrong = []
+    if moved + linked != planned:
+        wrong.append(f"moved {moved} B and {linked} B over the link, planned {planned} B")
+    expected = expected_macs(run)
+    if macs != expected:
+        wrong.append(f"executed {macs} MACs of {expected}")
+    whole = sum(network.workload.macs for network in run.networks)
+    if whole != workload.macs * run.assignment.images:
+        wrong.append(f"the parts have {whole} MACs, not {workload.macs} per image")
+    wrong += _too_fast(run, moved, linked)
+    if wrong:
+        raise TraceError(tuple(wrong))
+
+
+def expected_macs(run: SystemRun) -> int:
+    """Multiply-accumulates that all cores carry out (of sparse weights those that are stored)."""
+    return sum(
+        executed_macs(network.workload, core.array)
+        for network, core in zip(run.networks, run.system.cores, strict=True)
+    )
+
+
+def planned_bytes(run: SystemRun) -> int:
+    """Bytes to and from backing memories and over the link that the plans imply."""
+    return sum(
+        sum(plan_traffic(network.workload, plan))
+        for network, plan in zip(run.networks, run.plans, strict=True)
+    )
+
+
+def _too_fast(run: SystemRun, moved: int, linked: int) -> list[str]:
+    system, cycles = run.system, run.cycles
+    found = []
+    for name, least in run.bounds_cycles.items():
+        dense = name != "compute" or all(core.array.sparsity is None for core in system.cores)
+        if cycles < least and dense:
+            found.append(f"{cycles} cycles, but {name} needs {least}")
+    rates = [("link", linked, system.link_bytes_per_cycle)]
+    if system.shared.weight_memory is None:
+        rates.append(("dram", moved, system.shared.dram_bytes_per_cycle))
+    for name, size, rate in rates:
+        if size > cycles * Fraction(rate):
+            found.append(f"{size} B in {cycles} cycles through {name}, which has {rate} B/cycle")
+    return found
+
+
+def core_energies(run: SystemRun) -> tuple[EnergyBreakdown, ...]:
+    """See :meth:`SystemRun.energies`."""
+    found = []
+    for number, core in enumerate(run.system.cores):
+        mine = core_name(number, "")
+        own = {at for at, name in enumerate(run.program.queues) if name.startswith(mine)}
+        blocks = tuple(b for b in run.program.blocks if own & set(b.counts))
+        did = ProgramActivity(core).program(replace(run.program, blocks=blocks))
+        found.append(energy_of(replace(did, cycles=run.cycles), core))
+    return tuple(found)
