@@ -24,7 +24,7 @@ from accelsim.sim.check import TraceError
 from accelsim.sim.devices import PortDevice
 from accelsim.sim.dram import BankedDram
 from accelsim.sim.folded import FoldedTrace
-from accelsim.sim.steady import makespan, run_program
+from accelsim.sim.steady import run_cycles, run_program
 from accelsim.workload.graph import Workload
 
 
@@ -56,20 +56,20 @@ def evaluate(workload: Workload, accelerator: Accelerator, *, rule: str = "layer
     """
     plan = quick_plan(workload, accelerator, rule)
     program = lower(workload, accelerator, plan)
-    ran = makespan(program, device=memory_device(workload, accelerator))
+    cycles, steps = run_cycles(program, device=memory_device(workload, accelerator))
     did = ProgramActivity(accelerator).program(program)
     bounds = lower_bounds(workload, accelerator)
-    require_conserved(ran.cycles, workload, accelerator, plan, did.dram_bytes, did.macs)
+    require_conserved(cycles, workload, accelerator, plan, did.dram_bytes, did.macs)
     pes = accelerator.array.rows * accelerator.array.cols
     return Evaluation(
-        cycles=ran.cycles,
-        seconds=ran.cycles / accelerator.clock_hz,
-        energy=energy_of(replace(did, cycles=ran.cycles), accelerator),
+        cycles=cycles,
+        seconds=cycles / accelerator.clock_hz,
+        energy=energy_of(replace(did, cycles=cycles), accelerator),
         area_mm2=area(accelerator).total_mm2,
         dram_bytes=did.dram_bytes,
-        utilisation=did.macs / (ran.cycles * pes) if ran.cycles else 0.0,
+        utilisation=did.macs / (cycles * pes) if cycles else 0.0,
         commands=program.commands,
-        steps=ran.steps,
+        steps=steps,
         bounds_cycles=bounds,
     )
 

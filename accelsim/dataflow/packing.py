@@ -72,11 +72,11 @@ def packed_cycles(
     the last one may hold fewer products, which shows with ``skip_idle`` only. Arguments and errors
     are those of ``gemm_cycles``.
     """
-    together = packed_groups(m, n, k, rows, cols, dataflow)
     unpacked = gemm_cycles(
         m, n, k, rows, cols, dataflow, overlap, "rtl", skip_idle, mac_input, microarchitecture,
         groups=groups,
     )  # fmt: skip
+    together = packed_groups(m, n, k, rows, cols, dataflow)
     if together == 1:
         return unpacked
     tiles, rest = divmod(groups, together)

@@ -7,14 +7,16 @@ nothing is left out: busy cycles and amounts add up to those of the run.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
 from accelsim.program import Command, Node, Program
 from accelsim.sim.digest import Shift, moved
-from accelsim.sim.folded import Event, FoldedTrace, Item
-from accelsim.sim.places import Places
+from accelsim.sim.ends import Ends
+from accelsim.sim.folded import Event, FoldedTrace, Item, Recurrence
+from accelsim.sim.places import Place, Places
 from accelsim.taskgraph import TaskKind
 
 
@@ -61,7 +63,7 @@ class Slice:
 def slices(trace: FoldedTrace, cap: int) -> tuple[list[Slice], str]:
     """Bars by resource and then by time, and in words how they were folded. At most ``cap`` of
     them, or one per resource."""
-    drawing = _Drawing(trace.program)
+    drawing = _Drawing(trace)
     drawing.items(trace.items, (0,) * len(trace.program.queues), 0)
     found = sorted(drawing.found, key=lambda s: (s.resource, s.start, s.end))
     if len(found) <= cap:
@@ -104,10 +106,11 @@ class _Held:
 
 
 class _Drawing:
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        self._places = Places(program)
-        self._sums = _Sums(program)
+    def __init__(self, trace: FoldedTrace) -> None:
+        self._program = trace.program
+        self._places = Places(trace.program)
+        self._ends = Ends(trace)
+        self._sums = _Sums(trace.program)
         self._known: dict[int, dict[int, _Held]] = {}  # by id of a tuple of items
         self.found: list[Slice] = []
 
@@ -116,34 +119,136 @@ class _Drawing:
         for item in items:
             if isinstance(item, Event):
                 for resource, held in self._event(item).items():
-                    self._draw(resource, held, shift, late)
+                    place = self._place(item, shift)
+                    self._draw(resource, held, place, late, amounts_of(place.command), 1)
                 continue
             self.items(item.items, shift, late)
-            rest = moved(shift, item.advance, 1)
-            turns = item.count - 1
-            for resource, held in self._held(item.items).items():
-                whole = replace(
-                    held, end=held.end + (turns - 1) * item.cycles, busy=turns * held.busy
-                )
-                more = tuple([turns * n for n in item.advance])
-                self._draw(resource, whole, rest, late + item.cycles, turns, more)
+            self._rest(item, moved(shift, item.advance, 1), late + item.cycles)
+
+    def _rest(self, item: Recurrence, shift: Shift, late: int) -> None:
+        """All turns but the first, as one bar per resource."""
+        turns = item.count - 1
+        firsts = self._ends.firsts(item)
+        for resource, once in self._held(item.items).items():
+            did = Amounts()
+            for queue, first in firsts.items():
+                begin = first + shift[queue]
+                end = begin + turns * item.advance[queue]
+                did = did.plus(self._sums.before(queue, resource, end))
+                did = did.plus(self._sums.before(queue, resource, begin), -1)
+            end, busy = once.end + (turns - 1) * item.cycles, turns * once.busy
+            held = replace(once, end=end, busy=busy)
+            self._draw(resource, held, self._place(once.first, shift), late, did, turns)
 
     def _draw(
-        self, resource: int, held: _Held, shift: Shift, late: int, turns: int = 1,
-        more: Shift = (),
-    ) -> None:  # fmt: skip
-        """``more``: commands of every queue in a recurrence; none: the first event alone."""
-        first = held.first
-        place = self._places.find(first.queue, first.index + shift[first.queue])
-        block, work = self._program.blocks[place.block], place.command.work
-        did = amounts_of(place.command)
-        if more:
-            did = self._sums.of(resource, self._starts(shift), more)
+        self, resource: int, held: _Held, place: Place, late: int, did: Amounts, turns: int
+    ) -> None:
+        block, kind = self._program.blocks[place.block], place.command.work.kind
+        times = held.first.ready + late, held.start + late, held.end + late
         self.found.append(
-            Slice(
-                resource, block.op, block.step, work.kind, first.ready + late, held.start + late,
-                held.end + late, held.busy, did, turns,
-            )
-        )  # fmt: skip
-"""
-"""
+            Slice(resource, block.op, block.step, kind, *times, held.busy, did, turns)
+        )
+
+    def _place(self, event: Event, shift: Shift) -> Place:
+        return self._places.find(event.queue, event.index + shift[event.queue])
+
+    def _event(self, event: Event) -> dict[int, _Held]:
+        """Resource -> what the event does with it; ports do not depend on the turn."""
+        held = _Held(event, event.start, event.end, event.end - event.start)
+        ports = self._places.find(event.queue, event.index).command.ports
+        queues = len(self._program.queues)
+        return {event.queue: held} | {queues + port: held for port in ports}
+
+    def _held(self, items: tuple[Item, ...]) -> dict[int, _Held]:
+        found = self._known.get(id(items))
+        if found is not None:
+            return found
+        found = {}
+        for item in items:
+            late, times = 0, 1
+            if isinstance(item, Event):
+                parts = self._event(item)
+            else:
+                parts = self._held(item.items)
+                late, times = (item.count - 1) * item.cycles, item.count
+            for resource, part in parts.items():
+                before = found.get(resource, replace(part, busy=0))
+                busy = before.busy + times * part.busy
+                found[resource] = replace(before, end=part.end + late, busy=busy)
+        self._known[id(items)] = found
+        return found
+
+
+def amounts_of(command: Command) -> Amounts:
+    """One command."""
+    work = command.work
+    dram = work.dram_read_bytes + work.dram_write_bytes
+    return Amounts(1, dram, work.sram_read_bytes + work.sram_write_bytes, work.macs)
+
+
+class _Sums:
+    """What the first commands of a queue do, without going through them one by one."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._blocks: dict[tuple[int, int], list[Amounts]] = {}
+        self._bodies: dict[tuple[int, int, int], tuple[int, Amounts]] = {}
+
+    def before(self, queue: int, resource: int, index: int) -> Amounts:
+        """The first ``index`` commands of the queue, as far as they hold the resource."""
+        starts = self._program.starts
+        number = bisect_right(starts, index, key=lambda start: start[queue]) - 1
+        total = self._running(queue, resource)[number]
+        left = index - starts[number][queue]
+        if not left:
+            return total
+        return self._first(self._program.blocks[number].body, queue, resource, left, total)
+
+    def _first(
+        self, body: tuple[Node, ...], queue: int, resource: int, left: int, total: Amounts
+    ) -> Amounts:
+        for node in body:
+            commands, did = self._node(node, queue, resource)
+            if commands <= left:
+                left -= commands
+                total = total.plus(did)
+                continue
+            if left and not isinstance(node, Command):
+                once, did = self._body(node.body, queue, resource)
+                turns, left = divmod(left, once)
+                return self._first(node.body, queue, resource, left, total.plus(did, turns))
+            break
+        return total
+
+    def _running(self, queue: int, resource: int) -> list[Amounts]:
+        """Per block: everything before it."""
+        found = self._blocks.get((queue, resource))
+        if found is None:
+            found = [Amounts()]
+            for block in self._program.blocks:
+                found.append(found[-1].plus(self._body(block.body, queue, resource)[1]))
+            self._blocks[queue, resource] = found
+        return found
+
+    def _node(self, node: Node, queue: int, resource: int) -> tuple[int, Amounts]:
+        """(commands of the queue, what those that hold the resource do)."""
+        if isinstance(node, Command):
+            if node.queue != queue:
+                return 0, Amounts()
+            port = resource - len(self._program.queues)
+            holds = resource == queue or port in node.ports
+            return 1, amounts_of(node) if holds else Amounts()
+        commands, did = self._body(node.body, queue, resource)
+        return node.count * commands, Amounts().plus(did, node.count)
+
+    def _body(self, body: tuple[Node, ...], queue: int, resource: int) -> tuple[int, Amounts]:
+        key = (id(body), queue, resource)
+        found = self._bodies.get(key)
+        if found is None:
+            commands, did = 0, Amounts()
+            for node in body:
+                more, part = self._node(node, queue, resource)
+                commands += more
+                did = did.plus(part)
+            found = self._bodies[key] = commands, did
+        return found

@@ -52,6 +52,14 @@ def run_program(
     return FoldedTrace(program, _items(items), cycles, _steps(stretches))
 
 
+def run_cycles(
+    program: Program, *, device: PortDevice | None = None, state_cap: int = STATE_CAP
+) -> tuple[int, int]:
+    """Makespan of :func:`run_program` and the commands stepped for it, and nothing else."""
+    stretches = _stretches(program, True, device, state_cap)
+    return sum(stretch.machine.now for stretch in stretches), _steps(stretches)
+
+
 def makespan(
     program: Program, *, device: PortDevice | None = None, state_cap: int = STATE_CAP
 ) -> Summary:

@@ -12,7 +12,6 @@ Same trace, same bytes. Reading checks everything that :mod:`accelsim.sim.expand
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import replace
 from typing import Any
 
 from accelsim.program import (
@@ -224,8 +223,10 @@ def _work(row: object) -> Work:
     numbers = _numbers(counts, len(_COUNTS))
     if min(numbers) < 0:
         bad("a command moves or computes less than nothing")
-    work = Work(TaskKind(kind), _touches(reads), _touches(writes), region=_text(region))
-    return replace(work, **dict(zip(_COUNTS, numbers, strict=True)))
+    pairs = [*zip(_COUNTS, numbers, strict=True)]
+    return Work(
+        TaskKind(kind), _touches(reads), _touches(writes), **dict(pairs), region=_text(region)
+    )
 
 
 def _touches(rows: object) -> tuple[Touch, ...]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from accelsim.report.charts import style
 from accelsim.report.charts.style import Chart, axis, layout, text
+from accelsim.sim.expand import unfold
+from accelsim.sim.folded import FoldedTrace
+from accelsim.sim.slices import slices
 from accelsim.sim.trace import Trace
 from accelsim.taskgraph import TaskKind
 
 CAP = 2500
 """Most bars drawn: more make the browser slow, and a screen is about 1,200 pixels wide."""
+WRITTEN = 100_000
+"""Commands of the largest folded trace that is written out to be drawn."""
 
 KINDS: dict[TaskKind, tuple[str, str]] = {
     TaskKind.ARRAY: ("matrix work", style.BLUE),
@@ -63,20 +68,63 @@ def bars(trace: Trace, gap: int) -> list[Bar]:
     return found
 
 
-def folded(trace: Trace, cap: int = CAP) -> tuple[list[Bar], int]:
+def bars_of(trace: FoldedTrace) -> list[Bar]:
+    """The same of a folded trace, too long to be written out: recurrences are joined already."""
+    names = (*trace.program.queues, *trace.program.ports)
+    return [
+        Bar(
+            names[s.resource], s.op, s.kind, s.start, s.end, s.busy, s.did.commands,
+            s.did.dram_bytes,
+        )
+        for s in slices(trace, CAP * 8)[0]
+        if s.end > s.start
+    ]  # fmt: skip
+
+
+def joined(found: Sequence[Bar], gap: int) -> list[Bar]:
+    """Bars of one resource, operator and kind that follow each other within ``gap`` cycles as one;
+    bars come by resource and then by time."""
+    kept: list[Bar] = []
+    last: dict[tuple[str, str, TaskKind], Bar] = {}
+    for bar in found:
+        key = (bar.resource, bar.op, bar.kind)
+        before = last.get(key)
+        if before is None or bar.start - before.end > gap:
+            last[key] = replace(bar)
+            kept.append(last[key])
+            continue
+        before.end = max(before.end, bar.end)
+        before.busy, before.tasks = before.busy + bar.busy, before.tasks + bar.tasks
+        before.moved += bar.moved
+    return kept
+
+
+def folded(trace: Trace | FoldedTrace, cap: int = CAP) -> tuple[list[Bar], int]:
     """Bars within ``cap``, and the gap in cycles that had to be bridged to get there."""
     gap = 0
-    found = bars(trace, gap)
+    every = bars(trace, 0) if isinstance(trace, Trace) else bars_of(trace)
+    found = every
     while len(found) > cap and gap < trace.cycles:
         gap = max(1, trace.cycles >> 16) if gap == 0 else gap * 2
-        found = bars(trace, gap)
+        found = joined(every, gap)
     return found, gap
 
 
-def timeline(prefix: str, trace: Trace, busy: Mapping[str, int], cap: int = CAP) -> Chart:
+def resources_of(trace: Trace | FoldedTrace) -> tuple[str, ...]:
+    """Queues and ports by rank."""
+    if isinstance(trace, Trace):
+        return trace.graph.resources
+    return (*trace.program.queues, *trace.program.ports)
+
+
+def timeline(
+    prefix: str, trace: Trace | FoldedTrace, busy: Mapping[str, int], cap: int = CAP
+) -> Chart:
     """The chart. ``busy``: resource -> busy cycles, printed beside its name."""
+    if isinstance(trace, FoldedTrace) and trace.program.commands <= WRITTEN:
+        trace = unfold(trace)
     found, gap = folded(trace, cap)
-    names = list(trace.graph.resources)
+    names = list(resources_of(trace))
     labels = {name: _label(name, busy.get(name), trace.cycles) for name in names}
     data = [
         _kind_trace(kind, [bar for bar in found if bar.kind is kind], labels)
