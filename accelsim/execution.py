@@ -22,7 +22,7 @@ from accelsim.sim.check_folded import Rates, check_folded
 from accelsim.sim.engine import simulate
 from accelsim.sim.expand import expand, expand_works, unfold
 from accelsim.sim.folded import FoldedTrace
-from accelsim.sim.steady import run_program
+from accelsim.sim.steady import makespan, run_program
 from accelsim.sim.trace import Trace
 from accelsim.workload.graph import Workload
 
@@ -94,6 +94,19 @@ def executed(
         flat = unfold(folded)
     _check_flat(flat, accelerator)
     return Execution(folded, flat)
+
+
+def bare_cycles(
+    workload: Workload, accelerator: Accelerator, plan: MemoryPlan, *, exact_events: bool = False
+) -> int:
+    """Makespan of a plan, when nothing else is asked for."""
+    if exact_events:
+        return executed(workload, accelerator, plan, exact_events=True, most_written=0).cycles
+    program = lower(workload, accelerator, plan)
+    ran = makespan(program, device=memory_device(workload, accelerator))
+    did = ProgramActivity(accelerator).program(program)
+    require_conserved(ran.cycles, workload, accelerator, plan, did.dram_bytes, did.macs)
+    return ran.cycles
 
 
 def machine_rates(accelerator: Accelerator) -> Rates:

@@ -15,7 +15,7 @@ from accelsim.config.types import RunConfig, Study
 from accelsim.cost.area import area
 from accelsim.cost.energy import energy, energy_by_op, energy_notes
 from accelsim.errors import AccelsimError, Mistake
-from accelsim.execution import MOST_WRITTEN, Execution, executed
+from accelsim.execution import MOST_WRITTEN, Execution, bare_cycles, executed
 from accelsim.figures import (
     Simulated,
     chart_data,
@@ -31,7 +31,7 @@ from accelsim.progress import Progress, silent
 from accelsim.record import BASE, RunRecord, VariantRecord
 from accelsim.reference import References, check_references
 from accelsim.sim.exposure import Exposure, exposures
-from accelsim.sim.layers import busy_of, layer_rows_of
+from accelsim.sim.layers import block_times, busy_of, layer_rows_of
 from accelsim.sim.summary import busy_cycles, layer_rows
 from accelsim.sim.trace import Trace
 from accelsim.sim.trace_file import dump_folded
@@ -317,7 +317,9 @@ def simulate_design(
     if exact_events and flat is not None:
         layers, busy = layer_rows(flat, pes=pes), busy_cycles(flat)
     else:
-        layers, busy = layer_rows_of(schedule.folded, pes=pes), busy_of(schedule.folded)
+        times = block_times(schedule.folded)
+        layers = layer_rows_of(schedule.folded, pes=pes, times=times)
+        busy = busy_of(schedule.folded, times)
     return Simulated(
         workload=workload,
         accelerator=acc,
@@ -330,19 +332,23 @@ def simulate_design(
         energy_by_op=energy_by_op(program, acc),
         area=area(acc),
         bounds_cycles=lower_bounds(workload, acc),
-        unprotected_cycles=_unprotected_cycles(workload, acc, plan, schedule),
+        unprotected_cycles=_unprotected_cycles(workload, acc, plan, schedule, exact_events),
         batch=config.workload.batch,
     )
 
 
 def _unprotected_cycles(
-    workload: Workload, accelerator: Accelerator, plan: MemoryPlan, schedule: Execution
+    workload: Workload,
+    accelerator: Accelerator,
+    plan: MemoryPlan,
+    schedule: Execution,
+    exact_events: bool,
 ) -> int:
     """Makespan of the same plan without the machine's protections."""
     if not accelerator.protection:
         return schedule.cycles
     bare = replace(accelerator, protection={})
-    return executed(workload, bare, plan, most_written=0).cycles
+    return bare_cycles(workload, bare, plan, exact_events=exact_events)
 
 
 def execute(workload: Workload, accelerator: Accelerator, plan: MemoryPlan) -> Trace:

@@ -19,7 +19,8 @@ MIB = 1 << 20
 
 
 def square(side: int, dram_model: str = "bandwidth") -> Accelerator:
-    """A weight-stationary ``side`` x ``side`` array at 1 GHz, 2 MiB of scratchpad, LPDDR4."""
+    """A weight-stationary ``side`` x ``side`` array at 1 GHz with 4 MiB of scratchpad and GDDR6, and
+    accumulators that hold the sums of a whole layer for one fold, so that a tile is a fold."""
     from accelsim.arch.parts import (
         Accelerator,
         AccumulatorSram,
@@ -36,9 +37,9 @@ def square(side: int, dram_model: str = "bandwidth") -> Accelerator:
         technology_nm=45,
         array=SystolicArray(side, side),
         vector=VectorUnit(lanes=side, startup_cycles=8),
-        scratchpad=Scratchpad(2 * MIB, width_bytes=4 * side),
-        accumulators=AccumulatorSram(8 * 1024 * side),
-        dram=Dram("LPDDR4", 12_800_000_000, latency_cycles=50, model=dram_model),
+        scratchpad=Scratchpad(4 * MIB, width_bytes=4 * side),
+        accumulators=AccumulatorSram(16 * MIB),
+        dram=Dram("GDDR6", 56_000_000_000, latency_cycles=50, model=dram_model),
         dma=Dma(channels=2, setup_cycles=16),
     )
 

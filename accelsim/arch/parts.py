@@ -42,7 +42,7 @@ class DotUnits:
     """Units can work on a channel each."""
     input_buffer: bool = False
     """The array has an SRAM of its own for the inputs of a tile, which then come from the
-    scratchpad once per tile; else once per use."""
+    scratchpad once per tile; else once per use. Its own energy and area are not counted."""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class ArrayPart(Part):
         OneOf(tuple(OVERLAPS), "dataflow"),
         about(
             "what stays in the PEs: ws weights, os outputs, is inputs, rs rows of filters and "
-            "inputs; dot: an array of dot products (rows: input channels, cols: output channels)"
+            "inputs; dot: an array of dot products (rows: input channels, cols: units side by side)"
         ),
     ] = "ws"
     overlap: Annotated[

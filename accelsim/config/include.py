@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from accelsim.config.merge import expand, merge, without
 from accelsim.config.problems import Problems
-from accelsim.config.schema import ACCELERATOR, RUN, SAFETY
+from accelsim.config.schema import ACCELERATOR, RUN, SAFETY, SYSTEM
 from accelsim.config.yamlpos import Entry, Node, read_file
 from accelsim.errors import AccelsimError, Location, suggest
 
@@ -30,7 +30,12 @@ MAX_NAMED = 10_000
 MAX_CHAIN = 20
 """Most files on the way from the config to the last one that it leads to."""
 
-_WORDS = {RUN: "a run config", ACCELERATOR: "an accelerator file", SAFETY: "a safety file"}
+_WORDS = {
+    RUN: "a run config",
+    ACCELERATOR: "an accelerator file",
+    SAFETY: "a safety file",
+    SYSTEM: "a file of a system of cores",
+}
 
 Chain = tuple[tuple[str, str], ...]
 """Files being read, outermost first: (identity, name as shown)."""

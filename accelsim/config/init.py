@@ -6,6 +6,7 @@ its own activations, and images labelled with its own fault-free answers.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,7 +132,7 @@ def render_init(target_dir: str | Path) -> dict[str, str]:
     Args:
         target_dir: folder they are for: its name becomes the study's.
     """
-    folder = Path(target_dir).resolve().name
+    folder = os.path.basename(os.path.realpath(target_dir))
     name = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "-" for c in folder)
     name = name.strip("-_")[:64] or "study"
     return {
@@ -157,7 +158,7 @@ def write_init(directory: Path) -> tuple[Path, ...]:
         name: text.encode for name, text in render_init(directory).items()
     }
     makers |= {"network.onnx": network_onnx, "images.npz": images_npz}
-    existing = [directory / name for name in makers if (directory / name).exists()]
+    existing = [directory / name for name in makers if os.path.lexists(directory / name)]
     if existing:
         raise AccelsimError(
             Mistake("U005", "exists already", "choose an empty folder", Location(str(path)))

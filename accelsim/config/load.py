@@ -65,7 +65,9 @@ def load_study(
     entry = root.entries.get("targets")
     targets = read_targets(entry.node if entry else None, drafts, problems)
     if seed is not None and not 0 <= seed <= LARGEST:
-        problems.add("C004", f"seed must be at least 0, is {seed}", "", Location("--seed"))
+        problems.add(
+            "C004", f"seed must be between 0 and 2^63 - 1, is {seed}", "", Location("--seed")
+        )
     problems.raise_if_any()
     runs = {key: run_config(key, draft, seed) for key, draft in drafts.items()}
     base = runs.pop(BASE)

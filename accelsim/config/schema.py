@@ -30,6 +30,7 @@ from accelsim.config.requirements import SafetyPart, TargetPart
 RUN = "accelsim/run/v1"
 ACCELERATOR = "accelsim/accelerator/v1"
 SAFETY = "accelsim/safety/v1"
+SYSTEM = "accelsim/system/v1"
 
 LARGEST_PIXEL = 1e9
 """Bound of the constants that normalise pixels, and of their reciprocals."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from accelsim.arch.parts import Accelerator
 from accelsim.lower.buffers import Buffers, Slots, offsets
 from accelsim.mapping.layout import Layout, TileSizes, array_layout
 from accelsim.mapping.runs import (
     Extent,
+    Run,
     Runs,
     block_runs,
     leaves,
@@ -82,6 +83,17 @@ def _largest(runs: Runs[Extent]) -> Extent:
     return max(first for first, _ in found), max(second for _, second in found)
 
 
+def _alike(reductions: Runs[Extent]) -> Runs[Extent]:
+    """Reduction tiles that differ only in the channels they touch, as if each touched the most: how
+    much of a resident input a tile looks at decides about no transfer, and equal tiles fold."""
+    channels = max(touched for (_, touched), _ in leaves(reductions))
+    sizes: dict[int, int] = {}
+    for (k, _), many in leaves(reductions):
+        sizes[k] = sizes.get(k, 0) + many
+    # Only the last tile can be smaller than the others.
+    return tuple(Run(many, (k, channels)) for k, many in sorted(sizes.items(), reverse=True))
+
+
 @dataclass(frozen=True)
 class ArrayShape:
     """What operators of equal sizes, tiling and residency share."""
@@ -98,6 +110,8 @@ def array_shape(operands: ArrayOp, step: Step, accelerator: Accelerator) -> Arra
     """Loops and tile buffers of an operator. The latter must be what the plan reckoned with."""
     candidate, pad = step.candidate, accelerator.scratchpad
     nest = array_nest(operands, candidate.tiling)
+    if operands.a.name not in candidate.streamed and accelerator.array.dataflow != "is":
+        nest = replace(nest, reductions=_alike(nest.reductions))
     layout = array_slots(operands, nest, step, pad.alignment_bytes, pad.buffering)
     assert layout.bytes == candidate.buffer_bytes, f"{step.op}: buffers differ from plan"
     b, bias, a, out = (offsets(layout, role) for role in ("b", "bias", "a", "out"))

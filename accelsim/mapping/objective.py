@@ -17,6 +17,9 @@ from accelsim.workload.graph import Op
 
 OBJECTIVES = ("latency", "energy", "traffic", "edp")
 
+MOST = 2.0**62
+"""Costs are told apart up to here where many are compared at once."""
+
 
 class Objective:
     """Costs on one accelerator: ``latency`` in cycles, ``traffic`` in DRAM bytes, ``energy`` in
@@ -63,15 +66,17 @@ class Objective:
         if units is None:
             return moved
         # The same sums in the same order, so the same floating-point numbers.
-        costs: Ints = np.rint(
+        costs = np.rint(
             units.dram_byte * moved
             + units.scratchpad_byte * scratchpad
             + units.accumulator_byte * accumulators
             + units.mac * op.macs
             + units.vector_op * op.vector_ops
             + (units.static_cycle + self._cycle) * cycles
-        ).astype(np.int64)
-        return costs
+        )
+        # Beyond 64 bits all are as bad as each other.
+        kept: Ints = np.minimum(costs, MOST).astype(np.int64)
+        return kept
 
     def transfer_cost(self, size: int) -> int:
         """Cost of moving a whole tensor of ``size`` bytes once, either way."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from accelsim.parallel.regions import Grids, Region, everything
-from accelsim.workload.graph import Workload
+from accelsim.workload.graph import Op, Workload
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,24 @@ def flaws(assignment: Assignment, workload: Workload, cores: int) -> Iterator[st
     for op in workload.ops:
         for image in range(assignment.images):
             parts = by_op.get((op.name, image), [])
+            if any(not _possible(op, part.region, grids) for part in parts):
+                yield f"'{op.name}' cannot be cut so"
             if not covers(everything(grids.of(op.output)), [part.region for part in parts]):
                 yield f"the parts of '{op.name}' of image {image} are not its output"
             if len({part.core for part in parts}) < len(parts):
                 yield f"a core has two parts of '{op.name}' of image {image}"
+
+
+def _possible(op: Op, region: Region, grids: Grids) -> bool:
+    """Whether a region of the output can be computed as an operator of its own."""
+    for axis in ("rows", "cols"):
+        start, count = getattr(region, axis)
+        if count == getattr(region.grid, axis):
+            continue
+        unit = grids.unit(op, axis)
+        if unit is None or start % unit or count % unit:
+            return False
+    return True
 
 
 def covers(target: Region, regions: Sequence[Region]) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from accelsim.mapping.tiles import Range, share
 from accelsim.multicore.assign import Assignment, Part
-from accelsim.parallel.regions import Grids, Region, halo
+from accelsim.parallel.regions import Grids, Region, everything, halo
 from accelsim.workload.graph import Gemm, Op, Role, Tensor, Window, Workload
 
 Value = tuple[str, int]
@@ -59,10 +59,26 @@ class Cutter:
         named = {tensor.name: tensor for tensor, _ in tensors}
         return Workload(op.name, named, (made,), inputs, outputs), made
 
+    def needs(self, op: Op, region: Region) -> dict[str, Region]:
+        """Input -> what a part reads of it: whole images have their inputs whole, rows that a
+        stride leaves out included."""
+        found = self.grids.needs(op, region)
+        if region.whole:
+            return {name: everything(self.grids.of(name)) for name in op.inputs}
+        window = op.window
+        if window is None or region.rows[0] % window.out_height or not _images(window, region.rows):
+            return found
+        rows = (
+            region.rows[0] // window.out_height * window.in_height,
+            _images(window, region.rows) * window.in_height,
+        )
+        first = op.inputs[0]
+        return {**found, first: replace(found[first], rows=rows)}
+
     def part(self, op: Op, part: Part) -> tuple[Op, list[tuple[Tensor, str]]]:
         """A part as an operator, and its tensors with what they are called in the network."""
         region = part.region
-        needs = self.grids.needs(op, region)
+        needs = self.needs(op, region)
         tensors = [(self._activation(op.output, region, part.image), op.output)]
         tensors += [(self._activation(n, needs[n], part.image), n) for n in op.inputs]
         constants: dict[str, str] = {}
@@ -154,11 +170,17 @@ def _window(op: Op, region: Region) -> Window | None:
     return replace(window, in_channels=channels, out_channels=cols[1], groups=groups)
 
 
+def _images(window: Window, rows: Range) -> int:
+    """How many whole images so many output rows are; 0 if they are none."""
+    images, rest = divmod(rows[1], window.out_height)
+    return 0 if rest else images
+
+
 def _rows(window: Window, rows: Range) -> Window:
     """The window over some output rows: whole images, or rows of one image with what padding is
     left above and below."""
-    if rows[1] % window.out_height == 0 and rows[0] % window.out_height == 0:
-        return replace(window, batch=rows[1] // window.out_height)
+    if rows[0] % window.out_height == 0 and _images(window, rows):
+        return replace(window, batch=_images(window, rows))
     first = rows[0] % window.out_height
     top, left, _, right = window.pads
     reach = (window.kernel_height - 1) * window.dilation[0] + 1
@@ -188,7 +210,7 @@ class _Draft:
 
 def _draft(cutter: Cutter, parts: tuple[Part, ...]) -> _Draft:
     draft = _Draft([], {}, {}, {}, {}, {})
-    workload, grids = cutter.workload, cutter.grids
+    workload = cutter.workload
     for part in parts:
         op = workload.ops[workload.position[part.op]]
         made, tensors = cutter.part(op, part)
@@ -199,7 +221,7 @@ def _draft(cutter: Cutter, parts: tuple[Part, ...]) -> _Draft:
             known = draft.origin.setdefault(tensor.name, name)
             assert known == name, f"{known} and {name} have parts of one name"
         for name, own in zip(op.inputs, made.inputs, strict=True):
-            region = grids.needs(op, part.region)[name]
+            region = cutter.needs(op, part.region)[name]
             draft.values[own] = ((name, part.image), region)
         draft.made[made.output] = draft.values[made.output] = (
             (op.output, part.image),

@@ -26,7 +26,7 @@ from accelsim.mapping.rules import ruled_candidate
 from accelsim.mapping.timing import Timing
 from accelsim.multicore.assign import Assignment, Part
 from accelsim.multicore.parts import Cutter
-from accelsim.parallel.regions import ROW_WISE, Region, everything
+from accelsim.parallel.regions import Region, everything
 from accelsim.plan import Candidate
 from accelsim.workload.graph import Op, Workload
 
@@ -82,7 +82,7 @@ class Situation:
         """(core, region) of an operator cut along ``rows`` or ``cols``, in proportion to the cores'
         speeds; None when it cannot be cut so."""
         whole = self.whole(op)
-        unit = self._unit(op, axis, whole)
+        unit = self._cutter.grids.unit(op, axis)
         if unit is None:
             return None
         total = getattr(whole.grid, axis) // unit
@@ -98,25 +98,6 @@ class Situation:
                 rows, cols = (span, whole.cols) if axis == "rows" else (whole.rows, span)
                 found.append((core, Region(whole.grid, rows, cols)))
         return tuple(found) if len(found) > 1 else None
-
-    def _unit(self, op: Op, axis: str, whole: Region) -> int | None:
-        """Rows or columns of the output that stay together."""
-        if not self._cutter.grids.exact(op):
-            return None
-        row_wise = op.kind in ROW_WISE
-        if axis == "rows":
-            unit = op.window.out_height if op.window is not None and op.window.batch > 1 else 1
-        elif row_wise:
-            return None
-        else:
-            unit = op.gemm.n if op.gemm is not None and op.gemm.groups > 1 else 1
-        output = self.workload.tensors[op.output]
-        # Cells of equal size, and no row of a softmax in two parts.
-        row, rest = divmod(output.elements, whole.grid.rows)
-        fits = rest == 0 and row % whole.grid.cols == 0
-        if row_wise:
-            fits = fits and row % (output.shape[-1] if output.shape else 1) == 0
-        return unit if fits and getattr(whole.grid, axis) % unit == 0 else None
 
 
 def single(here: Situation) -> Assignment:

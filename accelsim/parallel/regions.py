@@ -89,13 +89,15 @@ class Grids:
     def __init__(self, workload: Workload) -> None:
         self._workload = workload
         self._of: dict[str, Grid] = {}
+        for name in workload.inputs:
+            self._of[name] = self._seen(name) or flat(workload.tensors[name])
         for op in workload.ops:
             self._of[op.output] = self._output(op)
 
     def of(self, tensor: str) -> Grid:
-        """The grid that the tensor's producer makes (graph inputs: rows of the last axis)."""
-        found = self._of.get(tensor)
-        return flat(self._workload.tensors[tensor]) if found is None else found
+        """The grid of an activation: that of the operator that makes it, or, where nothing else is
+        known of it, the one that its first reader with a view of its own looks at."""
+        return self._of[tensor]
 
     def needs(self, op: Op, region: Region) -> dict[str, Region]:
         """Input tensor -> the region of it that ``region`` of the output of ``op`` reads, seen
@@ -108,6 +110,68 @@ class Grids:
         if op.window is not None and (op.gemm is not None or op.kind in POOLS):
             return _plain(op, op.window)
         return op.gemm is not None or self._inherits(op)
+
+    def unit(self, op: Op, axis: str) -> int | None:
+        """``rows`` or ``cols`` of the output that stay together when an operator is split along
+        that axis into operators of their own; None where it cannot be.
+
+        Images of a batch stay whole, and so do groups of several columns; no row of a softmax is
+        cut, and every operand must be divided as the operator looks at it.
+        """
+        if not self.exact(op) or not self._divided(op, axis):
+            return None
+        grid, output = self.of(op.output), self._workload.tensors[op.output]
+        if axis == "rows":
+            batched = op.window is not None and op.window.batch > 1
+            unit = op.window.out_height if op.window is not None and batched else 1
+        elif op.kind in ROW_WISE:
+            return None
+        else:
+            unit = op.gemm.n if op.gemm is not None and op.gemm.groups > 1 else 1
+        row, rest = divmod(output.elements, grid.rows)
+        even_cells = rest == 0 and row % grid.cols == 0
+        if op.kind in ROW_WISE:
+            even_cells = even_cells and row % (output.shape[-1] if output.shape else 1) == 0
+        return unit if even_cells and getattr(grid, axis) % unit == 0 else None
+
+    def _divided(self, op: Op, axis: str) -> bool:
+        """Whether the operands can be divided as a split along ``axis`` needs it."""
+        gemm, tensors = op.gemm, self._workload.tensors
+        if gemm is None and op.window is None:
+            size, grid = tensors[op.output].elements, self.of(op.output)
+            alike = [name for name in op.inputs if tensors[name].elements == size]
+            return all(self.of(name) == grid for name in alike)
+        if gemm is not None and axis == "cols" and gemm.groups == 1:
+            return op.weight is not None
+        view = self._view(op)
+        first = view is None or self.of(op.inputs[0]) == view
+        others = [self.of(name) for name in op.inputs[1:]] if gemm is not None else []
+        groups = 1 if gemm is None else gemm.groups
+        return first and (axis == "rows" or all(grid.cols % groups == 0 for grid in others))
+
+    def _view(self, op: Op) -> Grid | None:
+        """How an operator looks at its first input; None: in no way of its own."""
+        window, gemm = op.window, op.gemm
+        if window is not None and (gemm is not None or op.kind in POOLS):
+            height = window.batch * window.in_height
+            return Grid(height, window.in_channels) if _plain(op, window) else None
+        return None if gemm is None else Grid(gemm.m, gemm.k * gemm.groups)
+
+    def _seen(self, tensor: str) -> Grid | None:
+        """The grid that the first reader with a view of its own looks at, through element-wise
+        operators."""
+        names, known = [tensor], {tensor}
+        for name in names:
+            for op in self._workload.consumers.get(name, ()):
+                view = self._view(op) if op.inputs[0] == name else None
+                if view is not None:
+                    cells = view.rows * view.cols
+                    if self._workload.tensors[tensor].elements % cells == 0:
+                        return view
+                elif self._inherits(op) and self._like(op) == name and op.output not in known:
+                    known.add(op.output)
+                    names.append(op.output)
+        return None
 
     def _inherits(self, op: Op) -> bool:
         if op.kind not in ELEMENTWISE | ROW_WISE or not op.inputs:
@@ -127,7 +191,9 @@ class Grids:
         if gemm is not None:
             return Grid(gemm.m, gemm.n * gemm.groups)
         like = self._like(op) if self._inherits(op) else None
-        return flat(output) if like is None else self.of(like)
+        if like is not None:
+            return self.of(like)
+        return self._seen(op.output) or flat(output)
 
     def _need(self, op: Op, index: int, name: str, region: Region) -> Region:
         grid = self.of(name)

@@ -1,20 +1,22 @@
 """A trace as Chrome trace events, which Perfetto and chrome://tracing open.
 
-One thread per resource with one slice per task, and two counters: live bytes of the scratchpad and
-bytes moved over DRAM so far. Times are microseconds, as the format wants; exact cycles are in the
-arguments of every slice.
+One thread per resource with one slice per task, and counters: live bytes of the scratchpad, bytes
+moved off chip so far, and the bandwidth of every backing memory. Times are microseconds, as the
+format wants; exact cycles are in the arguments of every slice.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import groupby
 from typing import Any
 
+from accelsim.report.perfetto_folded import folded_json
+from accelsim.report.perfetto_parts import PID, counter, document, micros, names, rate_steps, thin
+from accelsim.sim.expand import unfold
 from accelsim.sim.exposure import occupancy
+from accelsim.sim.folded import FoldedTrace
 from accelsim.sim.trace import Trace, TraceRow
 from accelsim.taskgraph import Task
 
@@ -22,7 +24,6 @@ DEFAULT_CAP = 200_000
 COUNTER_SHARE = 10
 """Each counter may take one tenth of the cap."""
 
-_PID = 1
 _Pair = tuple[Task, TraceRow]
 
 
@@ -33,7 +34,7 @@ class _Slice:
     tasks: tuple[_Pair, ...]
 
 
-def perfetto_json(trace: Trace, clock_hz: int, cap: int = DEFAULT_CAP) -> str:
+def perfetto_json(trace: Trace | FoldedTrace, clock_hz: int, cap: int = DEFAULT_CAP) -> str:
     """``trace`` as JSON text for a clock of ``clock_hz``; same input, same text.
 
     At most ``cap`` slices and counter points are written, but at least one slice per busy resource.
@@ -41,29 +42,33 @@ def perfetto_json(trace: Trace, clock_hz: int, cap: int = DEFAULT_CAP) -> str:
     kind, then runs of equal operator, then blocks of a fixed number of tasks. Such a slice spans
     its gaps; its arguments state how many tasks it holds and their busy cycles. Counters keep the
     largest of neighbouring points and the last one. ``otherData`` says which folding was used.
+
+    A folded trace of more than ``cap`` commands is not written out: see
+    :mod:`accelsim.report.perfetto_folded`.
     """
     if clock_hz <= 0 or cap <= 0:
         raise AssertionError(f"clock {clock_hz} Hz and cap {cap} must be positive")
+    if isinstance(trace, FoldedTrace):
+        if trace.program.commands > cap:
+            return folded_json(trace, clock_hz, cap)
+        trace = unfold(trace)
     points = max(1, cap // COUNTER_SHARE)
-    live = _thin(occupancy(trace, "scratchpad"), points)
-    moved = _thin(_dram_bytes(trace), points)
-    slices, folded = _fold(trace, cap - len(live) - len(moved))
-    events = _names(trace)
+    counters = {
+        "scratchpad live bytes": thin(occupancy(trace, "scratchpad"), points),
+        "DRAM bytes moved": thin(_dram_bytes(trace), points),
+    }
+    events = names(trace.graph.resources)
+    rates = _rates(trace, clock_hz)
+    rates = {name: thin(rate, max(1, points // len(rates))) for name, rate in rates.items()}
+    used = sum(len(found) for found in (*counters.values(), *rates.values()))
+    slices, folded = _fold(trace, cap - used)
     for thread, of_resource in enumerate(slices):
         events += [_slice_event(s, thread, clock_hz) for s in of_resource]
-    events += _counter("scratchpad live bytes", live, clock_hz)
-    events += _counter("DRAM bytes moved", moved, clock_hz)
-    document = {
-        "traceEvents": events,
-        "displayTimeUnit": "ns",
-        "otherData": {
-            "clock_hz": clock_hz,
-            "cycles": trace.cycles,
-            "tasks": len(trace.graph.tasks),
-            "folded": folded,
-        },
-    }
-    return json.dumps(document, separators=(",", ":"))
+    for name, found in counters.items():
+        events += counter(name, found, clock_hz)
+    for name, found in rates.items():
+        events += counter(f"{name} bandwidth", found, clock_hz, unit="bytes per second")
+    return document(events, clock_hz, trace.cycles, len(trace.graph.tasks), folded)
 
 
 def _fold(trace: Trace, budget: int) -> tuple[list[list[_Slice]], str]:
@@ -111,21 +116,12 @@ def _slice_event(piece: _Slice, thread: int, clock_hz: int) -> dict[str, Any]:
         "name": f"{first.op} {first.kind.value}" + (f" x{len(tasks)}" if len(tasks) > 1 else ""),
         "cat": first.kind.value,
         "ph": "X",
-        "pid": _PID,
+        "pid": PID,
         "tid": thread,
-        "ts": _micros(row.start, clock_hz),
-        "dur": _micros(end - row.start, clock_hz),
+        "ts": micros(row.start, clock_hz),
+        "dur": micros(end - row.start, clock_hz),
         "args": args,
     }
-
-
-def _names(trace: Trace) -> list[dict[str, Any]]:
-    """Metadata events: what process and threads are called and how they are sorted."""
-    rows: list[tuple[str, int, dict[str, Any]]] = [("process_name", 0, {"name": "accelerator"})]
-    for thread, name in enumerate(trace.graph.resources):
-        rows.append(("thread_name", thread, {"name": name}))
-        rows.append(("thread_sort_index", thread, {"sort_index": thread}))
-    return [{"name": n, "ph": "M", "pid": _PID, "tid": t, "args": a} for n, t, a in rows]
 
 
 def _dram_bytes(trace: Trace) -> list[tuple[int, int]]:
@@ -143,31 +139,13 @@ def _dram_bytes(trace: Trace) -> list[tuple[int, int]]:
     return points
 
 
-def _thin(points: Sequence[tuple[int, int]], most: int) -> list[tuple[int, int]]:
-    """At most ``most`` points: the largest of each block of neighbours, so that peaks stay, and
-    the last one, so that the counter ends where it should (``most`` = 1: the peak alone)."""
-    if len(points) <= most:
-        return list(points)
-    body, last = (points[:-1], [points[-1]]) if most > 1 else (points, [])
-    size = -(-len(body) // max(1, most - 1))
-    blocks = (body[i : i + size] for i in range(0, len(body), size))
-    return [max(block, key=lambda point: (point[1], point[0])) for block in blocks] + last
-
-
-def _counter(name: str, points: Sequence[tuple[int, int]], clock_hz: int) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "ph": "C",
-            "pid": _PID,
-            "ts": _micros(cycle, clock_hz),
-            "args": {"bytes": level},
-        }
-        for cycle, level in points
-    ]
-
-
-def _micros(cycles: int, clock_hz: int) -> float | int:
-    """Nearest double of the exact time in microseconds; a plain int where it is whole."""
-    exact = Fraction(cycles * 10**6, clock_hz)
-    return exact.numerator if exact.denominator == 1 else float(exact)
+def _rates(trace: Trace, clock_hz: int) -> dict[str, list[tuple[int, int]]]:
+    """Memory -> its bandwidth in bytes per second over time: the points of a step function. A task
+    holds the port of its memory last, and moves its bytes evenly."""
+    spans: dict[str, list[tuple[int, int, int]]] = {}
+    for task, row in zip(trace.graph.tasks, trace.rows, strict=True):
+        moved = task.dram_read_bytes + task.dram_write_bytes
+        if moved and row.end > row.start:
+            spans.setdefault(task.resources[-1], []).append((row.start, row.end, moved))
+    order = [name for name in trace.graph.resources if name in spans]
+    return {name: rate_steps(sorted(spans[name]), clock_hz) for name in order}

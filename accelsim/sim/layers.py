@@ -5,7 +5,7 @@ The cost grows with the distinct segments of the trace and with the blocks, not 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from accelsim.program import Block, Program, distinct
@@ -37,18 +37,24 @@ def block_times(trace: FoldedTrace) -> tuple[BlockTimes, ...]:
     )
 
 
-def busy_of(trace: FoldedTrace) -> dict[str, int]:
+def busy_of(trace: FoldedTrace, times: Sequence[BlockTimes] | None = None) -> dict[str, int]:
     """Cycles for which each queue and port works (start to end of its commands), in rank order:
-    :func:`accelsim.sim.summary.busy_cycles` of a folded trace."""
+    :func:`accelsim.sim.summary.busy_cycles` of a folded trace. ``times``: its
+    :func:`block_times`, if they are at hand."""
     names = (*trace.program.queues, *trace.program.ports)
-    return dict(zip(names, _summed(block_times(trace), len(names)), strict=True))
+    times = block_times(trace) if times is None else times
+    return dict(zip(names, _summed(times, len(names)), strict=True))
 
 
-def layer_rows_of(trace: FoldedTrace, *, pes: int) -> tuple[LayerRow, ...]:
-    """:func:`accelsim.sim.summary.layer_rows` of a folded trace: equal rows, at any size."""
+def layer_rows_of(
+    trace: FoldedTrace, *, pes: int, times: Sequence[BlockTimes] | None = None
+) -> tuple[LayerRow, ...]:
+    """:func:`accelsim.sim.summary.layer_rows` of a folded trace: equal rows, at any size.
+    ``times``: its :func:`block_times`, if they are at hand."""
     if pes <= 0:
         raise AssertionError(f"pes must be positive, not {pes}")
-    program, times = trace.program, block_times(trace)
+    program = trace.program
+    times = block_times(trace) if times is None else times
     groups: dict[tuple[int, str], list[int]] = {}
     for number, block in enumerate(program.blocks):
         if block.body:
@@ -211,7 +217,7 @@ class _Totals:
         busy = [0] * self._resources
         cycles = event.end - event.start
         busy[event.queue] = cycles
-        for port in self._places.find(event.queue, event.index).command.ports:
+        for port in self._places.command(event.queue, event.index)[1].ports:
             busy[self._queues + port] = cycles
         return _Extent(event.index, event.start, event.index, event.end, busy)
 

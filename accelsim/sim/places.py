@@ -45,6 +45,19 @@ class Places:
         """Number of the block of the ``index``-th command of the queue."""
         return bisect_right(self._blocks[queue], index) - 1
 
+    def command(self, queue: int, index: int) -> tuple[int, Command]:
+        """(block, command) of the ``index``-th command of the queue, which there has to be: faster
+        than :meth:`find`."""
+        number = self.block(queue, index)
+        left = index - self._blocks[queue][number]
+        body = self._program.blocks[number].body
+        while True:
+            node, ahead = self._index(body).find(queue, left)
+            if isinstance(node, Command):
+                return number, node
+            left = (left - ahead[queue]) % self._per_turn(node)[queue]
+            body = node.body
+
     def find(self, queue: int, index: int) -> Place:
         """The ``index``-th command of the queue; AssertionError where there is none."""
         if not 0 <= index < self._blocks[queue][-1]:

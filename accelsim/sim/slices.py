@@ -7,16 +7,16 @@ nothing is left out: busy cycles and amounts add up to those of the run.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from itertools import groupby
 
-from accelsim.program import Command, Node, Program
+from accelsim.program import Block, Command, Node, Program, Repeat
 from accelsim.sim.digest import Shift, moved
 from accelsim.sim.ends import Ends
 from accelsim.sim.folded import Event, FoldedTrace, Item, Recurrence
-from accelsim.sim.places import Place, Places
+from accelsim.sim.places import Places
 from accelsim.taskgraph import TaskKind
 
 
@@ -29,13 +29,13 @@ class Amounts:
     sram_bytes: int = 0
     macs: int = 0
 
-    def plus(self, other: Amounts, times: int = 1) -> Amounts:
-        """With ``times`` as much as ``other``."""
+    def plus(self, other: Amounts) -> Amounts:
+        """Both together."""
         return Amounts(
-            self.commands + times * other.commands,
-            self.dram_bytes + times * other.dram_bytes,
-            self.sram_bytes + times * other.sram_bytes,
-            self.macs + times * other.macs,
+            self.commands + other.commands,
+            self.dram_bytes + other.dram_bytes,
+            self.sram_bytes + other.sram_bytes,
+            self.macs + other.macs,
         )
 
 
@@ -118,9 +118,10 @@ class _Drawing:
         """Draw events as they are, of a recurrence the first turn and the rest."""
         for item in items:
             if isinstance(item, Event):
-                for resource, held in self._event(item).items():
-                    place = self._place(item, shift)
-                    self._draw(resource, held, place, late, amounts_of(place.command), 1)
+                block, command = self._command(item, shift)
+                did = amounts_of(command)
+                for resource, held in self._event(item, command).items():
+                    self._draw(resource, held, (block, command), late, did, 1)
                 continue
             self.items(item.items, shift, late)
             self._rest(item, moved(shift, item.advance, 1), late + item.cycles)
@@ -134,30 +135,35 @@ class _Drawing:
             for queue, first in firsts.items():
                 begin = first + shift[queue]
                 end = begin + turns * item.advance[queue]
-                did = did.plus(self._sums.before(queue, resource, end))
-                did = did.plus(self._sums.before(queue, resource, begin), -1)
+                did = did.plus(self._sums.between(queue, resource, begin, end))
             end, busy = once.end + (turns - 1) * item.cycles, turns * once.busy
             held = replace(once, end=end, busy=busy)
-            self._draw(resource, held, self._place(once.first, shift), late, did, turns)
+            self._draw(resource, held, self._command(once.first, shift), late, did, turns)
 
     def _draw(
-        self, resource: int, held: _Held, place: Place, late: int, did: Amounts, turns: int
+        self,
+        resource: int,
+        held: _Held,
+        place: tuple[int, Command],
+        late: int,
+        did: Amounts,
+        turns: int,
     ) -> None:
-        block, kind = self._program.blocks[place.block], place.command.work.kind
+        block, kind = self._program.blocks[place[0]], place[1].work.kind
         times = held.first.ready + late, held.start + late, held.end + late
         self.found.append(
             Slice(resource, block.op, block.step, kind, *times, held.busy, did, turns)
         )
 
-    def _place(self, event: Event, shift: Shift) -> Place:
-        return self._places.find(event.queue, event.index + shift[event.queue])
+    def _command(self, event: Event, shift: Shift) -> tuple[int, Command]:
+        """(block, command) of an event."""
+        return self._places.command(event.queue, event.index + shift[event.queue])
 
-    def _event(self, event: Event) -> dict[int, _Held]:
+    def _event(self, event: Event, command: Command) -> dict[int, _Held]:
         """Resource -> what the event does with it; ports do not depend on the turn."""
         held = _Held(event, event.start, event.end, event.end - event.start)
-        ports = self._places.find(event.queue, event.index).command.ports
         queues = len(self._program.queues)
-        return {event.queue: held} | {queues + port: held for port in ports}
+        return {event.queue: held} | {queues + port: held for port in command.ports}
 
     def _held(self, items: tuple[Item, ...]) -> dict[int, _Held]:
         found = self._known.get(id(items))
@@ -167,7 +173,8 @@ class _Drawing:
         for item in items:
             late, times = 0, 1
             if isinstance(item, Event):
-                parts = self._event(item)
+                _, command = self._places.command(item.queue, item.index)
+                parts = self._event(item, command)
             else:
                 parts = self._held(item.items)
                 late, times = (item.count - 1) * item.cycles, item.count
@@ -186,69 +193,97 @@ def amounts_of(command: Command) -> Amounts:
     return Amounts(1, dram, work.sram_read_bytes + work.sram_write_bytes, work.macs)
 
 
+_Sum = tuple[int, int, int, int]
+"""The fields of :class:`Amounts`."""
+_NOTHING: _Sum = (0, 0, 0, 0)
+
+
 class _Sums:
     """What the first commands of a queue do, without going through them one by one."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._blocks: dict[tuple[int, int], list[Amounts]] = {}
-        self._bodies: dict[tuple[int, int, int], tuple[int, Amounts]] = {}
+        self._queues = len(program.queues)
+        self._of_blocks: dict[tuple[int, int], _Prefix] = {}
+        self._bodies: dict[tuple[int, int, int], _Prefix] = {}
 
-    def before(self, queue: int, resource: int, index: int) -> Amounts:
-        """The first ``index`` commands of the queue, as far as they hold the resource."""
-        starts = self._program.starts
-        number = bisect_right(starts, index, key=lambda start: start[queue]) - 1
-        total = self._running(queue, resource)[number]
-        left = index - starts[number][queue]
-        if not left:
-            return total
-        return self._first(self._program.blocks[number].body, queue, resource, left, total)
+    def between(self, queue: int, resource: int, begin: int, end: int) -> Amounts:
+        """Commands [``begin``, ``end``) of the queue, as far as they hold the resource."""
+        first = self._before(queue, resource, begin)
+        return Amounts(*_plus(self._before(queue, resource, end), first, -1))
 
-    def _first(
-        self, body: tuple[Node, ...], queue: int, resource: int, left: int, total: Amounts
-    ) -> Amounts:
-        for node in body:
-            commands, did = self._node(node, queue, resource)
-            if commands <= left:
-                left -= commands
-                total = total.plus(did)
-                continue
-            if left and not isinstance(node, Command):
-                once, did = self._body(node.body, queue, resource)
-                turns, left = divmod(left, once)
-                return self._first(node.body, queue, resource, left, total.plus(did, turns))
-            break
+    def _before(self, queue: int, resource: int, index: int) -> _Sum:
+        prefix, total, left = self._blocks(queue, resource), _NOTHING, index
+        nodes: tuple[Block, ...] | tuple[Node, ...] = self._program.blocks
+        while left:
+            at, ahead, more = prefix.find(left)
+            total, left = _plus(total, more), left - ahead
+            if not left:
+                break
+            node = nodes[at]
+            assert not isinstance(node, Command), "a command is whole or not there"
+            nodes, prefix = node.body, self._body(node.body, queue, resource)
+            if isinstance(node, Repeat):
+                turns, left = divmod(left, prefix.commands)
+                total = _plus(total, prefix.total, turns)
         return total
 
-    def _running(self, queue: int, resource: int) -> list[Amounts]:
-        """Per block: everything before it."""
-        found = self._blocks.get((queue, resource))
+    def _blocks(self, queue: int, resource: int) -> _Prefix:
+        found = self._of_blocks.get((queue, resource))
         if found is None:
-            found = [Amounts()]
+            found = _Prefix()
             for block in self._program.blocks:
-                found.append(found[-1].plus(self._body(block.body, queue, resource)[1]))
-            self._blocks[queue, resource] = found
+                inner = self._body(block.body, queue, resource)
+                found.add(inner.commands, inner.total)
+            self._of_blocks[queue, resource] = found
         return found
 
-    def _node(self, node: Node, queue: int, resource: int) -> tuple[int, Amounts]:
-        """(commands of the queue, what those that hold the resource do)."""
-        if isinstance(node, Command):
-            if node.queue != queue:
-                return 0, Amounts()
-            port = resource - len(self._program.queues)
-            holds = resource == queue or port in node.ports
-            return 1, amounts_of(node) if holds else Amounts()
-        commands, did = self._body(node.body, queue, resource)
-        return node.count * commands, Amounts().plus(did, node.count)
-
-    def _body(self, body: tuple[Node, ...], queue: int, resource: int) -> tuple[int, Amounts]:
+    def _body(self, body: tuple[Node, ...], queue: int, resource: int) -> _Prefix:
         key = (id(body), queue, resource)
         found = self._bodies.get(key)
         if found is None:
-            commands, did = 0, Amounts()
+            found = _Prefix()
             for node in body:
-                more, part = self._node(node, queue, resource)
-                commands += more
-                did = did.plus(part)
-            found = self._bodies[key] = commands, did
+                if isinstance(node, Repeat):
+                    inner = self._body(node.body, queue, resource)
+                    did = _plus(_NOTHING, inner.total, node.count)
+                    found.add(node.count * inner.commands, did)
+                elif node.queue != queue:
+                    found.add(0, _NOTHING)
+                else:
+                    holds = resource == queue or resource - self._queues in node.ports
+                    found.add(1, astuple(amounts_of(node)) if holds else _NOTHING)
+            self._bodies[key] = found
         return found
+
+
+class _Prefix:
+    """Running totals over the nodes of a body (or the blocks of a program), for one queue."""
+
+    def __init__(self) -> None:
+        self.commands = 0
+        self.total = _NOTHING
+        self._ends: list[int] = []
+        self._before: list[tuple[int, _Sum]] = []
+
+    def add(self, commands: int, did: _Sum) -> None:
+        """The next node."""
+        self._before.append((self.commands, self.total))
+        self.commands += commands
+        self.total = _plus(self.total, did)
+        self._ends.append(self.commands)
+
+    def find(self, left: int) -> tuple[int, int, _Sum]:
+        """The node that begins before the ``left``-th command and does not end before it, commands
+        before the node or, where it ends there, up to its end, and what these do."""
+        at = bisect_left(self._ends, left)
+        if self._ends[at] == left:
+            after = self._before[at + 1] if at + 1 < len(self._before) else None
+            return (at, *(after or (self.commands, self.total)))
+        return (at, *self._before[at])
+
+
+def _plus(one: _Sum, other: _Sum, times: int = 1) -> _Sum:
+    a, b, c, d = one
+    e, f, g, h = other
+    return a + times * e, b + times * f, c + times * g, d + times * h

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from accelsim.errors import AccelsimError, Location, Mistake, suggest
+from accelsim.printable import printable
 from accelsim.workload.scalesim_rows import read_text
 
 CLOCK_HZ = 10**9
@@ -28,7 +29,7 @@ def read_scalesim_config(path: str | Path) -> dict[str, Any]:
     array, scratchpad (IFMAP and filter SRAM together), accumulators (OFMAP SRAM), and ``dram``
     with its bandwidth at :data:`CLOCK_HZ` where the configuration gives one (``USER``; several
     numbers count as the smallest, as SCALE-Sim takes them). ``sparsity`` is True when the
-    configuration asks for it.
+    configuration asks for it; ``left_out``: the keys of which nothing follows.
 
     Raises :class:`AccelsimError`, all mistakes at once: W101 (not readable), W121 (not valid).
     """
@@ -37,9 +38,8 @@ def read_scalesim_config(path: str | Path) -> dict[str, Any]:
     try:
         parser.read_string(read_text(path, "SCALE-Sim configuration"))
     except configparser.Error as error:
-        message = f"not a SCALE-Sim configuration: {' '.join(str(error).split())[:200]}"
         line = getattr(error, "lineno", None)
-        raise AccelsimError(Mistake("W121", message, "", Location(str(path), line))) from error
+        raise _unread(error, Location(str(path), line)) from None
     mistakes: list[Mistake] = []
     sizes = {key: _size(parser, key, path, mistakes) for key in _PRESETS}
     dataflow = parser.get("architecture_presets", "dataflow", fallback="").strip().lower()
@@ -62,8 +62,26 @@ def read_scalesim_config(path: str | Path) -> dict[str, Any]:
     }  # fmt: skip
     if words is not None:
         found["dram"] = {"bandwidth": words * CLOCK_HZ}
+    if left := _left_out(parser):
+        found["left_out"] = left
     sparse = parser.get("sparsity", "sparsitysupport", fallback="false").strip().lower()
     return found | ({"sparsity": True} if sparse == "true" else {})
+
+
+def _left_out(parser: configparser.ConfigParser) -> list[str]:
+    """Keys of the file that the import does nothing with (names and address offsets aside)."""
+    used = {*_PRESETS, "dataflow", "bandwidth", "run_name", "interfacebandwidth"}
+    used |= {"sparsitysupport", "ifmapoffset", "filteroffset", "ofmapoffset"}
+    keys = {key for section in parser.sections() for key in parser[section]}
+    return sorted(keys - used)
+
+
+def _unread(error: configparser.Error, where: Location) -> AccelsimError:
+    """W121 for what the parser says, in which the text has no name."""
+    said = " ".join(str(error).split())
+    said = re.sub(r"(While reading from |file: )?'<string>',? ?", "", said)
+    message = f"not a SCALE-Sim configuration: {said[:200]}"
+    return AccelsimError(Mistake("W121", message, "write [section] lines and key = value", where))
 
 
 def _size(parser: configparser.ConfigParser, key: str, path: Path, found: list[Mistake]) -> int:
@@ -113,11 +131,13 @@ def scalesim_accelerator(path: str | Path) -> str:
         bandwidth = edge * CLOCK_HZ
         said = "assumed (CALC): what the edges of the array take and give in every cycle"
     lines = [
-        f"# Imported from the SCALE-Sim configuration {Path(path).name}.",
+        f"# Imported from the SCALE-Sim configuration {printable(Path(path).name)}.",
         "# What SCALE-Sim does not state is marked 'assumed': set it to what your machine has.",
     ]
     if given.get("sparsity"):
         lines.append("# It asks for sparse weights (SparsitySupport), which are not imported.")
+    if given.get("left_out"):
+        lines.append("# Not imported: " + printable(", ".join(given["left_out"]))[:400])
     lines += [
         "schema: accelsim/accelerator/v1",
         f"name: {json.dumps(given['name'])}",

@@ -145,7 +145,8 @@ def record(tool: Installed, data: Path | None) -> PeerRecord | Absent:
 
 def machine_file(size: str, mode: str) -> Path:
     """Our config of an Ethos-U55 size in a memory mode."""
-    return MACHINES / f"{size.replace('-', '_')}_{mode.lower()}.yaml"
+    suffix = "" if mode == "Shared_Sram" else f"_{mode.lower()}"
+    return MACHINES / f"{size.replace('-', '_')}{suffix}.yaml"
 
 
 def prepare(case: str) -> Callable[[], object]:

@@ -97,7 +97,7 @@ def test_folding_above_the_cap_loses_no_cycle(cap: int, folded: str) -> None:
     trace = network(30)
     found, about = events(trace, cap=cap)
     drawn = of_phase(found, "X") + of_phase(found, "C")
-    assert len(drawn) <= max(cap, len(RESOURCES) + 2)
+    assert len(drawn) <= max(cap, len(RESOURCES) + 3)
     assert folded in about["folded"]
     busy = busy_cycles(trace)
     for thread, name in enumerate(RESOURCES):
