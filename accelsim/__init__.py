@@ -14,7 +14,7 @@ _PUBLIC = {
     "run": "accelsim.pipeline",
     "Run": "accelsim.pipeline",
     "validate": "accelsim.pipeline",
-    "evaluate": "accelsim.evaluate",
+    "evaluate": "accelsim.design_point",
     "gemm_cycles": "accelsim.dataflow.gemm",
     "load_accelerator": "accelsim.config.load",
     "read_network": "accelsim.workload.reader",
@@ -27,8 +27,8 @@ _PUBLIC = {
 if TYPE_CHECKING:
     from accelsim.config.load import load_accelerator
     from accelsim.dataflow.gemm import gemm_cycles
+    from accelsim.design_point import evaluate
     from accelsim.errors import AccelsimError, InfeasibleError
-    from accelsim.evaluate import evaluate
     from accelsim.pipeline import Run, run, validate
     from accelsim.store import load
     from accelsim.workload.onnx_reader import read_onnx

@@ -54,7 +54,7 @@ Exact = Annotated[
     bool,
     typer.Option(
         "--exact-events",
-        help="step every tile event (this version has no shortcut, so it always does)",
+        help="step every event on the reference engine, without fast-forward: slower, same result",
     ),
 ]
 

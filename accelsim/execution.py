@@ -12,8 +12,8 @@ from fractions import Fraction
 
 from accelsim.arch.parts import Accelerator
 from accelsim.cost.program_activity import ProgramActivity
+from accelsim.design_point import memory_device, require_conserved
 from accelsim.errors import AccelsimError, Mistake
-from accelsim.evaluate import memory_device, require_conserved
 from accelsim.lower import lower
 from accelsim.plan import MemoryPlan
 from accelsim.program import Program

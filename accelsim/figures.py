@@ -70,7 +70,7 @@ def simulation_metrics(done: Simulated) -> dict[str, Metric]:
     acc, plan, cycles = done.accelerator, done.plan, done.cycles
     did = work_totals(done.schedule.program)
     seconds = cycles / acc.clock_hz
-    pes = acc.array.rows * acc.array.cols
+    pes = acc.array.rows * acc.array.cols * acc.cores
     macs = did.macs
     base_cycles = done.unprotected_cycles
     protection_area = sum(done.area.protection.values())
@@ -185,7 +185,7 @@ def plan_table(done: Simulated) -> dict[str, Any]:
                 for name, address in (step.addresses or {}).items()
             },
         }
-        for step in plan.steps
+        for step in (plan.steps if done.accelerator.cores == 1 else ())  # addresses of one core
     ]
     return {
         "schema": "accelsim/plan/v1",
@@ -208,7 +208,7 @@ def plan_table(done: Simulated) -> dict[str, Any]:
 def roofline(done: Simulated) -> dict[str, Any]:
     """Array operators as points (MACs per DRAM byte, MACs per cycle) under the machine's roof."""
     acc = done.accelerator
-    peak = acc.array.rows * acc.array.cols
+    peak = acc.array.rows * acc.array.cols * acc.cores
     points = []
     for row in done.layers:
         moved = row.dram_read_bytes + row.dram_write_bytes

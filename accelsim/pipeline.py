@@ -124,6 +124,8 @@ def check_early(study: Study) -> References:
     Raises:
         AccelsimError: V601, V602, and those of the network reader and of the fault campaign.
     """
+    from accelsim.stages.cores import check_cores
+
     mistakes: list[Mistake] = []
     references: References = {}
     try:
@@ -132,6 +134,10 @@ def check_early(study: Study) -> References:
         mistakes += error.mistakes
     seen: list[object] = []
     for variant in (study.base, *study.variants.values()):
+        try:
+            check_cores(variant)
+        except AccelsimError as error:
+            mistakes += [m for m in error.mistakes if m not in mistakes]
         read = (variant.workload, variant.data, variant.faults, variant.simulate)
         machine = variant.accelerator.array if variant.accelerator else None
         if (*read, machine) in seen:
@@ -212,7 +218,14 @@ def explain_config(config: str | Path, overrides: Mapping[str, object] | None = 
         raise AccelsimError(
             Mistake("U011", f"'{config}' simulates nothing: there is no mapping", "simulate: true")
         )
-    return explain_mapping(study.base, read_workload(study.base))
+    workload, machine = read_workload(study.base), study.base.accelerator
+    if machine is not None and machine.cores > 1:
+        from accelsim.multicore.text import assignment_text
+        from accelsim.stages.cores import assigned, check_cores
+
+        check_cores(study.base)
+        return assignment_text(assigned(study.base, workload))
+    return explain_mapping(study.base, workload)
 
 
 def run_variant(
@@ -226,7 +239,7 @@ def run_variant(
     """All stages for one variant."""
     progress(f"{name}: simulate", 0, 1)
     workload = read_workload(config)
-    done = simulate_design(config, workload, exact_events=exact_events) if config.simulate else None
+    done = _simulated(config, workload, exact_events=exact_events) if config.simulate else None
     progress(f"{name}: simulate", 1, 1)
     metrics: dict[str, Metric] = simulation_metrics(done) if done else {}
     curves: dict[str, Any] = chart_data(done) if done else {}
@@ -267,6 +280,15 @@ def run_variant(
         info=describe(config, workload, done),
     )
     return record, done.schedule if done else None
+
+
+def _simulated(config: RunConfig, workload: Workload, *, exact_events: bool) -> Simulated:
+    """The design on one core, or on several."""
+    if config.accelerator is not None and config.accelerator.cores > 1:
+        from accelsim.stages.cores import simulate_cores
+
+        return simulate_cores(config, workload, exact_events=exact_events)
+    return simulate_design(config, workload, exact_events=exact_events)
 
 
 def _exposed(config: RunConfig, done: Simulated | None) -> tuple[Exposure, ...]:
@@ -400,7 +422,8 @@ def describe_machine(config: RunConfig, done: Simulated) -> dict[str, Any]:
     idle = acc.scratchpad.bytes - used
     return {
         "accelerator": acc.name,
-        "array": f"{acc.array.rows} x {acc.array.cols} {acc.array.dataflow}, "
+        "array": (f"{acc.cores} cores of " if acc.cores > 1 else "")
+        + f"{acc.array.rows} x {acc.array.cols} {acc.array.dataflow}, "
         f"overlap {acc.array.overlap}",
         "clock_hz": acc.clock_hz,
         "energy_table": acc.energy_table,
@@ -412,11 +435,17 @@ def describe_machine(config: RunConfig, done: Simulated) -> dict[str, Any]:
                 if config.workload.precision == "int8"
                 else []
             ),
-            f"{idle} of {acc.scratchpad.bytes} scratchpad bytes are never allocated: they are not "
-            "safety-related and count in no failure rate",
+            *(_idle_note(idle, acc) if acc.cores == 1 else ()),
             *large_notes(done.schedule),
         ],
     }
+
+
+def _idle_note(idle: int, accelerator: Accelerator) -> tuple[str]:
+    return (
+        f"{idle} of {accelerator.scratchpad.bytes} scratchpad bytes are never allocated: they are "
+        "not safety-related and count in no failure rate",
+    )
 
 
 def file_sha256(path: str) -> str:

@@ -19,8 +19,10 @@ MIB = 1 << 20
 
 
 def square(side: int, dram_model: str = "bandwidth") -> Accelerator:
-    """A weight-stationary ``side`` x ``side`` array at 1 GHz with 4 MiB of scratchpad and GDDR6, and
-    accumulators that hold the sums of a whole layer for one fold, so that a tile is a fold."""
+    """A weight-stationary ``side`` x ``side`` array at 1 GHz with 4 MiB of scratchpad and GDDR6.
+
+    Its accumulators hold the sums of a whole layer for one fold, so that a tile is a fold.
+    """
     from accelsim.arch.parts import (
         Accelerator,
         AccumulatorSram,
@@ -53,7 +55,7 @@ def resnet50() -> Workload:
 
 def evaluated(workload: Workload, accelerator: Accelerator, rule: str = RULE) -> dict[str, int]:
     """One design point (``accelsim.evaluate``): its cycles, and how much was simulated."""
-    from accelsim.evaluate import evaluate
+    from accelsim.design_point import evaluate
 
     found = evaluate(workload, accelerator, rule=rule)
     return {"cycles": found.cycles, "commands": found.commands, "steps": found.steps}

@@ -84,6 +84,7 @@ ERROR_CODES: dict[str, str] = {
     "M351": "cores, overheads or a policy of dynamic execution that cannot be",
     "M360": "a way to spread a network over cores that does not exist or does not apply",
     "M361": "an assignment to cores that does not compute the network",
+    "M362": "a setting that is not available with several cores",
     "R501": "a trace that cannot be read",
     "R502": "a trace that is too long to be kept",
     "R503": "a program with too many commands to be written out one by one",

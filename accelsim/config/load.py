@@ -111,7 +111,8 @@ def _override_trees(
     """Overrides as two trees: parts that a file replaces whole, and single values."""
     here, problems = Location("--set"), files.problems
     entries: dict[str, Entry] = {}
-    for key, value in overrides.items():
+    given: list[tuple[object, object]] = list(overrides.items())
+    for key, value in given:
         if not isinstance(key, str):
             problems.add(
                 "C001", f"an override's key is text, not {key!r}", "write e.g. a.b.c", here

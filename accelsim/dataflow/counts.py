@@ -23,7 +23,8 @@ class Moves:
 
 def is_count(value: object) -> bool:
     """Whether it is a whole number (of Python or NumPy, no truth value) of at least 1."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return whole and bool(value >= 1)  # type: ignore[operator]
 
 
 def ceil_div(a: int, b: int) -> int:

@@ -134,7 +134,7 @@ def _require_valid(
     dataflow: str,
     overlap: str,
     convention: str,
-    skip_idle: bool,
+    skip_idle: object,
     mac_input: str,
     microarchitecture: str,
 ) -> None:
@@ -177,7 +177,7 @@ def _require_valid(
         clashes = {
             f"dataflow={dataflow!r}": dataflow == "dot",
             f"overlap={overlap!r}": overlap != "none",
-            "skip_idle=True": skip_idle,
+            "skip_idle=True": skip_idle is True,
             f"mac_input={mac_input!r}": mac_input != "arriving",
             f"microarchitecture={microarchitecture!r}": microarchitecture != "generic",
         }

@@ -20,7 +20,7 @@ from accelsim.dataflow.row_mapping import map_convolution
 from accelsim.dataflow.row_stationary import RowArray, RowStationary
 from accelsim.dataflow.row_stationary import conv_cycles as row_cycles
 from accelsim.mapping.tiles import TileShape, index_bits_of
-from accelsim.workload.graph import Gemm, Window
+from accelsim.workload.graph import Window
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Passage:
 
 
 class ArrayTiming:
-    """Tiles of one machine; remembers row-stationary mappings by layer."""
+    """Tiles of one machine; remembers row-stationary mappings by shape."""
 
     def __init__(self, accelerator: Accelerator) -> None:
         self._array = array = accelerator.array
@@ -50,7 +50,8 @@ class ArrayTiming:
     def passage(self, shape: TileShape) -> Passage:
         """The products of one tile.
 
-        Raises InfeasibleError when a row-stationary array cannot hold a layer at all.
+        A row-stationary array is set up anew for every shape of tile; InfeasibleError when it cannot
+        hold one at all.
         """
         if self._rows is not None:
             return self._row_stationary(shape, self._rows)
@@ -99,15 +100,14 @@ class ArrayTiming:
         return _passage(conv_cycles(tile, dot), moves, shape, 1)
 
     def _row_stationary(self, shape: TileShape, array: RowArray) -> Passage:
-        layer, tile = _layer(shape), _tile(shape)
-        mapping = self._mappings.get(layer)
+        tile = _tile(shape)
+        mapping = self._mappings.get(tile)
         if mapping is None:
-            mapping = self._mappings[layer] = map_convolution(layer, array)
-        fitted = _within(mapping, tile)
+            mapping = self._mappings[tile] = map_convolution(tile, array)
         skip = self._array.skip_idle
-        words = row_moves.moves(tile, fitted, skip)
+        words = row_moves.moves(tile, mapping, skip)
         moves = Moves(words.ifmap_words, words.filter_words, words.sums_written, words.sums_read)
-        return _passage(row_cycles(tile, fitted, array, skip), moves, shape, 1)
+        return _passage(row_cycles(tile, mapping, array, skip), moves, shape, 1)
 
 
 def _passage(cycles: int, moves: Moves, shape: TileShape, times: int) -> Passage:
@@ -160,19 +160,6 @@ def _reach(window: Window, axis: int, outputs: int) -> int:
     return (outputs - 1) * window.stride[axis] + (kernel - 1) * window.dilation[axis] + 1
 
 
-def _layer(shape: TileShape) -> ConvShape:
-    """The whole operator: the array is set up once for it."""
-    layer = shape.layer
-    if isinstance(layer, Window):
-        return ConvShape(
-            layer.in_channels, layer.out_channels, (layer.in_height, layer.in_width),
-            (layer.kernel_height, layer.kernel_width), layer.stride, layer.dilation, layer.pads,
-            layer.groups, layer.batch,
-        )  # fmt: skip
-    product = layer or Gemm(shape.m, shape.k, shape.n, shape.groups)
-    return ConvShape.of_gemm(product.m, product.n, product.k, product.groups)
-
-
 def _tile(shape: TileShape) -> ConvShape:
     """The tile as a convolution of its own, over the input under its windows."""
     window, groups = shape.layer, shape.groups
@@ -191,18 +178,4 @@ def _tile(shape: TileShape) -> ConvShape:
         dilation=window.dilation,
         groups=groups,
         batch=batch,
-    )
-
-
-def _within(mapping: RowStationary, tile: ConvShape) -> RowStationary:
-    """The layer's mapping on a tile: no more of anything than the tile has."""
-    p, q = min(mapping.p, tile.group_filters), min(mapping.q, tile.group_channels)
-    return replace(
-        mapping,
-        e=min(mapping.e, tile.out_height),
-        p=p,
-        q=q,
-        r=min(mapping.r, ceil_div(tile.group_channels, q)),
-        t=min(mapping.t, ceil_div(tile.group_filters, p)),
-        n=min(mapping.n, tile.batch),
     )

@@ -38,7 +38,7 @@ AUTO = "auto"
 MOST_IMAGES = 4096
 
 Planner = Callable[[Workload, Accelerator], MemoryPlan]
-"""Maps one core's network. Outputs must be written in the step that makes them."""
+"""Maps one core's network, operators in its order."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,8 @@ def run_assignment(
     networks = core_networks(workload, assignment, len(system.cores))
     plan = planner or partial(quick_plan, rule=rule)
     plans = tuple(
-        plan(network.workload, core) for network, core in zip(networks, system.cores, strict=True)
+        stored_early(plan(network.workload, core), network.workload)
+        for network, core in zip(networks, system.cores, strict=True)
     )
     programs = [
         lower(network.workload, core, made)
@@ -170,6 +171,19 @@ def run_assignment(
     )  # fmt: skip
     require_conserved(workload, run)
     return run
+
+
+def stored_early(plan: MemoryPlan, workload: Workload) -> MemoryPlan:
+    """The plan with every network output written in the step that makes it, since other cores wait
+    for it. It lies whole in the scratchpad then, so this needs no room and moves no more bytes."""
+    made = {op.output: op.name for op in workload.ops if op.output in workload.outputs}
+    stored = {name for step in plan.steps for name in step.stores if name in made}
+    steps = []
+    for step in plan.steps:
+        late = tuple(name for name in step.stores if name not in stored)
+        own = tuple(name for name in sorted(stored) if made[name] == step.op)
+        steps.append(replace(step, stores=(*own, *late)))
+    return replace(plan, steps=tuple(steps))
 
 
 def memory_device(system: System, networks: Sequence[CoreNetwork]) -> PortDevice | None:

@@ -45,10 +45,11 @@ def _operators(run: SystemRun) -> Iterator[str]:
         by_op.setdefault((part.op, part.image), []).append(part)
     for (op, image), parts in by_op.items():
         label = op if run.assignment.images == 1 else f"{op} (image {image})"
-        yield f"  {label}: " + "; ".join(f"core {p.core} {_region(p.region)}" for p in parts)
+        yield f"  {label}: " + "; ".join(f"core {p.core} {region_text(p.region)}" for p in parts)
 
 
-def _region(region: Region) -> str:
+def region_text(region: Region) -> str:
+    """A part of an operator's output in words."""
     if region.whole:
         return "all"
     spans = []

@@ -15,6 +15,7 @@ from accelsim.errors import AccelsimError, Location, Mistake
 from accelsim.workload.onnx_file import dtype_name, element_type, type_label
 from accelsim.workload.onnx_fold import Folded, fold
 from accelsim.workload.onnx_shapes import SHAPE_RULES
+from accelsim.workload.onnx_slices import hide_slices, show_slices
 from accelsim.workload.onnx_types import Node, Value
 
 VISITS = 2**19
@@ -43,6 +44,7 @@ def inferred(
     replaced: set[str] = set()
     try:
         onnx.checker.check_model(proto)
+        hide_slices(proto)
         for _ in range(max(2, VISITS // max(1, len(nodes)))):
             result = onnx.shape_inference.infer_shapes(proto, strict_mode=True, data_prop=True)
             values = _values(result.graph, path)
@@ -52,7 +54,8 @@ def inferred(
             constant_values.update(folded.values)
             replaced |= folded.replaced
             known = {**values, **found, **constant_values}
-            if not (found or folded.arrays) or outputs <= known.keys():
+            shown = show_slices(proto, known)
+            if not (found or folded.arrays or shown) or outputs <= known.keys():
                 return known, replaced
             _declare(proto.graph, found)
             _replace(proto.graph, folded)

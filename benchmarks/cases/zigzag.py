@@ -108,7 +108,7 @@ def latency(workload: Workload, machine: Accelerator) -> int:
     from accelsim.config.types import ScheduleConfig
     from accelsim.cost.energy import energy_of
     from accelsim.cost.program_activity import ProgramActivity
-    from accelsim.evaluate import simulate_program
+    from accelsim.design_point import simulate_program
     from accelsim.lower import lower
     from accelsim.stages.memory import plan_memory
 

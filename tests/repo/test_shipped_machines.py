@@ -10,7 +10,7 @@ import accelsim
 from accelsim.arch.parts import Accelerator
 from accelsim.config.load import load_study
 from accelsim.cost.energy import energy_notes
-from accelsim.evaluate import evaluate
+from accelsim.design_point import evaluate
 from accelsim.workload.graph import Workload
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -14,7 +14,7 @@ import accelsim
 from accelsim.arch.dram_kinds import KINDS, in_cycles
 from accelsim.config.load import load_study
 from accelsim.errors import AccelsimError
-from accelsim.evaluate import evaluate
+from accelsim.design_point import evaluate
 
 MACHINE = """\
 schema: accelsim/accelerator/v1

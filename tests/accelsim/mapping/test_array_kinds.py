@@ -29,7 +29,7 @@ from accelsim.dataflow.row_mapping import map_convolution
 from accelsim.dataflow.row_stationary import RowArray
 from accelsim.dataflow.row_stationary import conv_cycles as row_cycles
 from accelsim.dataflow.sparse import compressed_k, sparse_gemm_cycles
-from accelsim.evaluate import evaluate
+from accelsim.design_point import evaluate
 from accelsim.lower import lower, plan_traffic
 from accelsim.mapping import Timing, candidates, lower_bounds
 from accelsim.mapping.quick_plan import quick_plan

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from accelsim.arch.parts import Scratchpad
 from accelsim.errors import AccelsimError, InfeasibleError
-from accelsim.evaluate import evaluate
+from accelsim.design_point import evaluate
 from accelsim.lower import plan_traffic
 from accelsim.mapping.quick_plan import quick_plan
 from accelsim.pipeline import execute
