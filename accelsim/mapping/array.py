@@ -360,6 +360,18 @@ def _distinct_parts(total: int) -> tuple[int, ...]:
     return tuple(found)
 
 
+ROW_CHANNELS, ROW_PIXELS, ROW_REDUCTIONS = 8, 3, 4
+"""Tile sizes of n, m (per n) and k that the search looks at on a row-stationary array, where every
+shape of tile is mapped for itself."""
+
+
+def spread(sizes: tuple[int, ...], most: int) -> tuple[int, ...]:
+    """At most ``most`` of the sizes, the first and the last among them, evenly over the rest."""
+    if len(sizes) <= most:
+        return sizes
+    return tuple(sizes[i * (len(sizes) - 1) // (most - 1)] for i in range(most))
+
+
 def nests(
     operands: ArrayOp,
     accelerator: Accelerator,
@@ -372,18 +384,24 @@ def nests(
     """All loop nests whose accumulator tile fits half of the accumulator SRAM.
 
     ``channels``, ``reductions``, ``orders``: sizes of n and k and loop orders to try in place of
-    all sensible ones.
+    all sensible ones. Row-stationary arrays: no more than :data:`ROW_CHANNELS` (and so on) of each,
+    of m the largest that fit and the smallest.
     """
     array = accelerator.array
     budget = accumulator_tile_elements(accelerator)
+    channels = channels or channel_sizes(operands, array.cols)
+    reductions = reductions or reduction_sizes(operands, reduction_unit(operands, array))
+    rows = array.dataflow == "rs"
+    if rows:
+        channels, reductions = spread(channels, ROW_CHANNELS), spread(reductions, ROW_REDUCTIONS)
     pixels = [pixel_tiles(operands, size) for size in pixel_sizes]
-    depths = reductions or reduction_sizes(operands, reduction_unit(operands, array))
-    cuts = [reduction_tiles(operands, size) for size in depths]
-    for size in channels or channel_sizes(operands, array.cols):
+    cuts = [reduction_tiles(operands, size) for size in reductions]
+    for size in channels:
         blocks = block_tiles(operands, size)
-        for m in pixels:
-            if m.counts[0][0] * blocks.widest.channels > budget:
-                continue
+        fitting = [m for m in pixels if m.counts[0][0] * blocks.widest.channels <= budget]
+        if rows and len(fitting) > ROW_PIXELS:
+            fitting = [*fitting[: ROW_PIXELS - 1], fitting[-1]]
+        for m in fitting:
             # With one channel block or one pixel tile both orders are the same loop nest.
             same = m.tiles == 1 or blocks.blocks == blocks.runs
             for k in cuts:

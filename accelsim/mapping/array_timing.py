@@ -50,8 +50,8 @@ class ArrayTiming:
     def passage(self, shape: TileShape) -> Passage:
         """The products of one tile.
 
-        A row-stationary array is set up anew for every shape of tile; InfeasibleError when it cannot
-        hold one at all.
+        A row-stationary array is set up anew for every shape of tile; InfeasibleError when it
+        cannot hold one at all.
         """
         if self._rows is not None:
             return self._row_stationary(shape, self._rows)

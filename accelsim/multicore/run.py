@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -123,20 +123,42 @@ def run_system(
         raise AccelsimError(Mistake("M360", f"no strategy is called '{strategy}'", hint))
     if not 1 <= images <= MOST_IMAGES:
         raise AccelsimError(Mistake("M360", f"{images} images", f"1 to {MOST_IMAGES}"))
+    names = tuple(STRATEGIES) if strategy == AUTO else ("single", strategy)
+    runs = run_strategies(workload, system, names, images=images, rule=rule, planner=planner)
+    if strategy != AUTO and strategy not in runs:
+        message = f"strategy '{strategy}' does not apply to {workload.name} with {images} images"
+        raise AccelsimError(Mistake("M360", message, "possible: " + ", ".join(runs)))
+    return fastest(runs) if strategy == AUTO else _with_others(runs[strategy], runs)
+
+
+def run_strategies(
+    workload: Workload,
+    system: System,
+    names: Sequence[str],
+    *,
+    images: int = 1,
+    rule: str = "layer",
+    planner: Planner | None = None,
+) -> dict[str, SystemRun]:
+    """The runs of those strategies among ``names`` that apply, as for :func:`run_system`."""
     here = Situation(workload, system, images, rule)
-    names = tuple(STRATEGIES) if strategy == AUTO else tuple(dict.fromkeys(("single", strategy)))
-    runs = []
-    for name in names:
+    runs: dict[str, SystemRun] = {}
+    for name in dict.fromkeys(names):
         assignment = STRATEGIES[name](here)
         if assignment is not None:
-            runs.append(run_assignment(workload, system, assignment, rule=rule, planner=planner))
-    tried = tuple((run.assignment.strategy, run.cycles) for run in runs)
-    chosen = min(runs, key=lambda run: run.cycles) if strategy == AUTO else runs[-1]
-    if strategy not in (AUTO, chosen.assignment.strategy):
-        message = f"strategy '{strategy}' does not apply to {workload.name} with {images} images"
-        hint = "possible: " + ", ".join(name for name, _ in tried)
-        raise AccelsimError(Mistake("M360", message, hint))
-    return replace(chosen, tried=tried, single_cycles=runs[0].cycles)
+            runs[name] = run_assignment(workload, system, assignment, rule=rule, planner=planner)
+    return runs
+
+
+def fastest(runs: Mapping[str, SystemRun]) -> SystemRun:
+    """The fastest of several runs (the first on a tie), which then knows of all; ``single`` must be
+    among them."""
+    return _with_others(min(runs.values(), key=lambda run: run.cycles), runs)
+
+
+def _with_others(run: SystemRun, runs: Mapping[str, SystemRun]) -> SystemRun:
+    tried = tuple((name, other.cycles) for name, other in runs.items())
+    return replace(run, tried=tried, single_cycles=runs["single"].cycles)
 
 
 def run_assignment(

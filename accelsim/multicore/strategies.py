@@ -30,6 +30,9 @@ from accelsim.parallel.regions import Region, everything
 from accelsim.plan import Candidate
 from accelsim.workload.graph import Op, Workload
 
+Cut = tuple[tuple[int, Region], ...]
+"""(core, region of the output) of every part of an operator."""
+
 
 class Situation:
     """A network, a system and the time that parts of operators are estimated to take."""
@@ -44,23 +47,35 @@ class Situation:
         for number, core in enumerate(system.cores):
             kinds.append(system.cores.index(core) if core in system.cores[:number] else number)
         self._kinds = kinds
-        self._known: dict[tuple[int, Region, int], Candidate] = {}
+        self._known: dict[tuple[int, Region, int, tuple[int, ...]], Candidate] = {}
 
     def whole(self, op: Op) -> Region:
         """All of the output of ``op``."""
         return everything(self._cutter.grids.of(op.output))
 
-    def candidate(self, op: Op, region: Region, core: int) -> Candidate:
-        """A part of ``op`` on a core, everything streamed."""
-        key = self.workload.alike[op.name], region, self._kinds[core]
+    def candidate(
+        self, op: Op, region: Region, core: int, near: frozenset[str] = frozenset()
+    ) -> Candidate:
+        """A part of ``op`` on a core, everything streamed but the inputs ``near``."""
+        places = tuple(at for at, name in enumerate(op.inputs) if name in near)
+        key = self.workload.alike[op.name], region, self._kinds[core], places
         found = self._known.get(key)
         if found is None:
             alone, part = self._cutter.alone(op, region)
-            streamed = frozenset((*part.inputs, part.output))
+            moved = [name for at, name in enumerate(part.inputs) if at not in places]
             machine, timing = self.system.cores[core], self._timings[core]
+            streamed = frozenset((*moved, part.output))
             found = ruled_candidate(self._rule, part, alone, streamed, machine, timing)
             self._known[key] = found
         return found
+
+    def near(self, op: Op, region: Region, core: int, made: Mapping[str, Cut]) -> frozenset[str]:
+        """Inputs that the core has made itself, in the region that it needs."""
+        return frozenset(
+            name
+            for name, need in self._cutter.needs(op, region).items()
+            if (core, need) in made.get(name, ())
+        )
 
     def cycles(self, op: Op, core: int) -> int:
         """Estimate of a whole operator on one core."""
@@ -78,7 +93,7 @@ class Situation:
         moved = sum(c.dram_read_bytes + c.dram_write_bytes for c in candidates)
         return self._timings[0].transfer_bytes(moved)
 
-    def split(self, op: Op, axis: str) -> tuple[tuple[int, Region], ...] | None:
+    def split(self, op: Op, axis: str) -> Cut | None:
         """(core, region) of an operator cut along ``rows`` or ``cols``, in proportion to the cores'
         speeds; None when it cannot be cut so."""
         whole = self.whole(op)
@@ -208,12 +223,14 @@ def _split_all(
     here: Situation, name: str, axes: tuple[str, ...], *, choose: bool = False
 ) -> Assignment | None:
     home = here.fastest()
-    ways: dict[str, tuple[tuple[int, Region], ...]] = {}
+    ways: dict[str, Cut] = {}
+    made: dict[str, Cut] = {}
     for op in here.workload.ops:
         options = [cut for axis in axes if (cut := here.split(op, axis)) is not None]
         if choose or not options:
             options.append(((home, here.whole(op)),))
-        ways[op.name] = min(options, key=lambda cut: _cost(here, op, cut))
+        best = min(options, key=lambda cut: _cost(here, op, cut, made))
+        ways[op.name] = made[op.output] = best
     if all(len(cut) == 1 for cut in ways.values()):
         return None
     parts = tuple(
@@ -225,11 +242,16 @@ def _split_all(
     return Assignment(name, here.images, parts)
 
 
-def _cost(here: Situation, op: Op, cut: tuple[tuple[int, Region], ...]) -> int:
-    """The slowest part, or the shared memory if that takes longer, and the wait for others."""
-    candidates = [here.candidate(op, region, core) for core, region in cut]
+def _cost(here: Situation, op: Op, cut: Cut, made: Mapping[str, Cut]) -> int:
+    """The slowest part, or the shared memory if that takes longer, and the wait for others. What a
+    core has made itself is taken to be still there."""
+    near = [here.near(op, region, core, made) for core, region in cut]
+    candidates = [
+        here.candidate(op, region, core, own) for (core, region), own in zip(cut, near, strict=True)
+    ]
     slowest = max(candidate.cycles for candidate in candidates)
-    wait = here.system.sync_cycles if len(cut) > 1 else 0
+    alone = all(set(op.inputs) - set(here.workload.inputs) <= own for own in near)
+    wait = 0 if alone else here.system.sync_cycles
     return max(slowest, here.memory_cycles(candidates)) + wait
 
 

@@ -1,8 +1,8 @@
 """A run on several equal cores (``accelerator.cores``): assigned, simulated and put in the form of
 any other simulated design.
 
-Every core's part of the network is planned by a mapping rule. The assignment is that of
-:func:`accelsim.multicore.run.run_system`: all strategies are simulated and the fastest is kept.
+All strategies of :mod:`accelsim.multicore.strategies` are simulated with a mapping by rule, and the
+best of them again with the mapping and memory plan that search and solver find for every core.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from accelsim.arch.parts import Accelerator
 from accelsim.arch.system import System, system_of
-from accelsim.config.types import RunConfig, ScheduleConfig
+from accelsim.config.types import RunConfig
 from accelsim.cost.area import area
 from accelsim.cost.energy import energy, energy_by_op
 from accelsim.errors import AccelsimError, Mistake
@@ -23,9 +23,11 @@ from accelsim.multicore.check import check_system
 from accelsim.multicore.run import (
     SystemRun,
     expected_macs,
+    fastest,
     memory_device,
     planned_bytes,
     run_assignment,
+    run_strategies,
     run_system,
 )
 from accelsim.multicore.text import region_text
@@ -39,10 +41,14 @@ from accelsim.sim.idle import idle_gaps
 from accelsim.sim.layers import BlockTimes, block_times, busy_of, layer_rows_of
 from accelsim.sim.summary import LayerRow
 from accelsim.sim.trace import Trace
+from accelsim.stages.memory import plan_memory
 from accelsim.workload.graph import Workload
 
 RULE = "layer"
-"""Mapping rule where the config names none."""
+"""Mapping rule by which strategies are compared where the config names none."""
+
+PROMISING = 2
+"""Strategies that are planned anew by the solver, besides ``single``."""
 
 
 def check_cores(config: RunConfig) -> None:
@@ -56,8 +62,6 @@ def check_cores(config: RunConfig) -> None:
     if config.mapping.objective != "latency":
         what = f"objective {config.mapping.objective}"
         wrong.append((what, "mapping.objective", "objective: latency"))
-    if config.schedule != ScheduleConfig():
-        wrong.append(("settings of the scheduler", "schedule", "leave 'schedule' out"))
     if config.safety is not None:
         wrong.append(("safety metrics", "safety", "cores: 1, or leave 'safety' out"))
     if config.faults is not None and config.faults.mode == "exposure":
@@ -81,8 +85,24 @@ def core_system(config: RunConfig) -> System:
 
 
 def assigned(config: RunConfig, workload: Workload) -> SystemRun:
-    """The fastest assignment of a run."""
-    return run_system(workload, core_system(config), rule=config.mapping.rule or RULE)
+    """The fastest assignment of a run. Without a mapping rule in the config the most promising
+    ones, by rule, are mapped and planned anew by search and solver, core by core, operators in the
+    order of the assignment."""
+    system, rule = core_system(config), config.mapping.rule
+    quick = run_system(workload, system, rule=rule or RULE)
+    if rule is not None:
+        return quick
+    ranked = sorted(quick.tried, key=lambda one: one[1])
+    names = ("single", *(name for name, _ in ranked[:PROMISING]))
+    schedule = replace(config.schedule, order="given")
+    location = config.locations.get("accelerator.scratchpad.size")
+
+    def planner(network: Workload, core: Accelerator) -> MemoryPlan:
+        return plan_memory(network, core, objective="latency", schedule=schedule, location=location)
+
+    runs = run_strategies(workload, system, names, planner=planner)
+    best = fastest(runs)
+    return quick if quick.cycles < best.cycles else best
 
 
 def simulate_cores(
@@ -109,7 +129,7 @@ def simulate_cores(
         energy_by_op=energy_by_op(program, machine),
         area=area(machine),
         bounds_cycles=run.bounds_cycles,
-        unprotected_cycles=_unprotected_cycles(workload, machine, run, config.mapping.rule or RULE),
+        unprotected_cycles=_unprotected_cycles(workload, machine, run),
         batch=config.workload.batch,
     )
 
@@ -135,12 +155,14 @@ def checked(run: SystemRun, folded: FoldedTrace, *, exact_events: bool = False) 
     return flat
 
 
-def _unprotected_cycles(workload: Workload, machine: Accelerator, run: SystemRun, rule: str) -> int:
-    """Makespan of the same assignment without the machine's protections."""
+def _unprotected_cycles(workload: Workload, machine: Accelerator, run: SystemRun) -> int:
+    """Makespan of the same assignment and plans without the machine's protections."""
     if not machine.protection:
         return run.cycles
     bare = system_of(replace(machine, protection={}))
-    return run_assignment(workload, bare, run.assignment, rule=rule).cycles
+    plans = iter(run.plans)
+    again = run_assignment(workload, bare, run.assignment, planner=lambda net, core: next(plans))
+    return again.cycles
 
 
 def _joint_plan(run: SystemRun) -> MemoryPlan:
@@ -161,7 +183,7 @@ def _joint_plan(run: SystemRun) -> MemoryPlan:
         objective="latency",
         proved=False,
         status="feasible",
-        solver="rule",
+        solver=", ".join(sorted({plan.solver for plan in plans})),
         notes=tuple(_notes(run)),
     )
 
@@ -193,11 +215,8 @@ def _notes(run: SystemRun) -> Iterator[str]:
         f"operators assigned to {len(run.system.cores)} cores by strategy "
         f"'{run.assignment.strategy}', the fastest of: {tried}"
     )
-    yield f"speed-up over one core alone, planned by the same rule: {run.speedup:.3f}"
-    yield (
-        "peak and buffers are those of the fullest core; residency first come first served, not "
-        "optimised"
-    )
+    yield f"speed-up over one core alone, planned in the same way: {run.speedup:.3f}"
+    yield "peak and live bytes are those of the fullest core"
 
 
 def _layers(folded: FoldedTrace, times: Sequence[BlockTimes], pes: int) -> tuple[LayerRow, ...]:

@@ -25,9 +25,9 @@ def hide_slices(proto: Any) -> None:
     shapes = {name for node in proto.graph.node if node.op_type == "Shape" for name in node.output}
     hidden = False
     for node in proto.graph.node:
-        if node.op_type == "Slice" and node.domain in _OWN and node.input:
-            if node.input[0] not in shapes:
-                node.domain, hidden = DOMAIN, True
+        reads = node.input[0] if node.input else ""
+        if node.op_type == "Slice" and node.domain in _OWN and reads not in shapes | {""}:
+            node.domain, hidden = DOMAIN, True
     if hidden and all(known.domain != DOMAIN for known in proto.opset_import):
         made = proto.opset_import.add()
         made.domain, made.version = DOMAIN, 1
