@@ -52,8 +52,13 @@ def evaluate(workload: Workload, accelerator: Accelerator, *, rule: str = "layer
     """Plan by ``rule`` (``accelsim.mapping.rules``), simulate and cost one design.
 
     Raises AccelsimError for an unknown rule or energies that are not known, InfeasibleError when
-    the tile buffers of an operator do not fit.
+    the tile buffers of an operator do not fit. Several cores share the work in the fastest of the
+    ways that ``accelsim.multicore`` knows.
     """
+    if accelerator.cores > 1:
+        from accelsim.multicore.evaluation import evaluate_cores
+
+        return evaluate_cores(workload, accelerator, rule)
     plan = quick_plan(workload, accelerator, rule)
     program = lower(workload, accelerator, plan)
     cycles, steps = run_cycles(program, device=memory_device(workload, accelerator))

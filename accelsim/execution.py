@@ -17,6 +17,7 @@ from accelsim.errors import AccelsimError, Mistake
 from accelsim.lower import lower
 from accelsim.plan import MemoryPlan
 from accelsim.program import Program
+from accelsim.sim.addresses import check_addresses
 from accelsim.sim.check import TraceError, check_placement, check_trace
 from accelsim.sim.check_folded import Rates, check_folded
 from accelsim.sim.engine import simulate
@@ -83,6 +84,7 @@ def executed(
     did = ProgramActivity(accelerator).program(program)
     require_conserved(folded.cycles, workload, accelerator, plan, did.dram_bytes, did.macs)
     check_folded(folded, machine_rates(accelerator))
+    check_addresses(program, _capacities(accelerator))
     flat = None
     if exact_events:
         graph = expand(program)
@@ -142,9 +144,17 @@ def _check_flat(trace: Trace, accelerator: Accelerator) -> None:
             scratchpad_bytes_per_cycle=accelerator.scratchpad.width_bytes,
             accumulator_bytes_per_cycle=accelerator.accumulator_port_bytes,
         )
+    for structure, capacity in _capacities(accelerator).items():
+        check_placement(trace, structure=structure, capacity=capacity)
+
+
+def _capacities(accelerator: Accelerator) -> dict[str, int]:
+    """Structure -> bytes. In a split scratchpad both halves count their addresses from 0, so these
+    say nothing there."""
+    found = {"accumulators": accelerator.accumulators.bytes}
     if accelerator.weight_sram is None:
-        check_placement(trace, structure="scratchpad", capacity=accelerator.scratchpad.bytes)
-    check_placement(trace, structure="accumulators", capacity=accelerator.accumulators.bytes)
+        found["scratchpad"] = accelerator.scratchpad.bytes
+    return found
 
 
 def _require_same(stepped: Trace, folded: Trace) -> None:

@@ -33,10 +33,10 @@ def check_system(trace: Trace, system: System, *, traffic_bytes: int, macs: int)
     bare = replace(trace, graph=replace(trace.graph, tasks=silent))
     check_trace(bare, pes=1, dram_bytes_per_cycle=Fraction(1))
     for number, core in enumerate(system.cores):
-        for name, size in (
-            ("scratchpad", core.scratchpad.bytes),
-            ("accumulators", core.accumulators.bytes),
-        ):
+        sizes = {"accumulators": core.accumulators.bytes}
+        if core.weight_sram is None:  # the halves of a split one have addresses of their own
+            sizes["scratchpad"] = core.scratchpad.bytes
+        for name, size in sizes.items():
             check_placement(trace, structure=f"core{number}.{name}", capacity=size)
     found = [
         *_totals(trace, traffic_bytes, macs),
@@ -87,11 +87,15 @@ def _rates(
     if dense:
         yield "MACs", task.macs, Fraction(pes), ("array",)
     yield "operations", task.vector_ops, Fraction(core.vector.lanes), ("vector",)
-    if "weights" not in task.resources:
+    own = core.weight_memory
+    if own is not None and "weights" in task.resources:
+        yield "bytes", moved, Fraction(own.bytes_per_second, core.clock_hz), ("weights",)
+    else:
         yield "DRAM bytes", moved, core.dram_bytes_per_cycle, ("dram",)
     if "link" in task.resources:
         yield "link bytes", pad, system.link_bytes_per_cycle, ("link",)
-    yield "scratchpad bytes", pad, Fraction(core.scratchpad.width_bytes), ()
+    width = core.scratchpad.width_bytes + (core.weight_sram.width_bytes if core.weight_sram else 0)
+    yield "scratchpad bytes", pad, Fraction(width), ()
     yield "accumulator bytes", sums, Fraction(core.accumulator_port_bytes), ()
 
 

@@ -234,6 +234,9 @@ class _Laws:
             )
         return found
 
+    def passive(self, _item: Recurrence, _base: int) -> int:
+        return 0
+
     def state(self, item: Recurrence, shift: Shift, base: int) -> Hashable:
         window = self._ends.window(item)
         parts: list[Hashable] = [self._start - base, tuple(self._reach)]

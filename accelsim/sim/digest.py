@@ -39,6 +39,10 @@ class Watcher(Protocol):
     def recurs(self, item: Recurrence, shift: Shift) -> bool:
         """Whether all turns look alike to the watcher, apart from their time."""
 
+    def passive(self, item: Recurrence, base: int) -> int:
+        """How many turns of ``item``, from one that begins ``base`` cycles later than recorded on,
+        certainly change nothing (a lower bound): they are not shown."""
+
     def state(self, item: Recurrence, shift: Shift, base: int) -> Hashable:
         """All that decides what it does in the turns of ``item`` to come, times relative to
         ``base``, indices to ``shift``."""
@@ -80,7 +84,12 @@ class _Walk:
         seen: dict[Hashable, tuple[int, object]] = {}
         turn = 0
         while turn < item.count:
-            here, base = moved(shift, item.advance, turn), _at(item, late, turn)
+            base = _at(item, late, turn)
+            nothing = watcher.passive(item, base)
+            if nothing:
+                turn += nothing
+                continue
+            here = moved(shift, item.advance, turn)
             state = watcher.state(item, here, base)
             known = seen.get(state)
             if known is not None:

@@ -29,6 +29,8 @@ from accelsim.errors import AccelsimError, Mistake
 from accelsim.parallel.policies import POLICIES, Policy, PolicyName, Starts
 from accelsim.parallel.tile_dag import TileDag
 
+__all__ = ["DynamicRun", "Execution", "Overheads", "PolicyName", "drawn_work", "duration", "run"]
+
 
 @dataclass(frozen=True)
 class Overheads:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from accelsim.sim.digest import Shift, watch
-from accelsim.sim.folded import Event, FoldedTrace, Recurrence
+from accelsim.sim.folded import Event, FoldedTrace, Item, Recurrence
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ class _Coverage:
         self.until = 0
         """Latest end so far: everything before is covered, or in a gap."""
         self.gaps: list[Gap | GapRun] = []
+        self._last: dict[int, int] = {}  # by id of a tuple of items
 
     def concerns(self, queue: int) -> bool:
         return queue in self._queues
@@ -97,6 +98,12 @@ class _Coverage:
     def recurs(self, _item: Recurrence, _shift: Shift) -> bool:
         return True
 
+    def passive(self, item: Recurrence, base: int) -> int:
+        left = self.until - base - self._last_end(item.items)
+        if left < 0:
+            return 0
+        return left // item.cycles + 1 if item.cycles else item.count
+
     def state(self, _item: Recurrence, _shift: Shift, base: int) -> Hashable:
         return self.until - base
 
@@ -108,3 +115,18 @@ class _Coverage:
         if self.gaps[mark:]:
             self.gaps[mark:] = [GapRun(times + 1, cycles, tuple(self.gaps[mark:]))]
         self.until += times * cycles
+
+    def _last_end(self, items: tuple[Item, ...]) -> int:
+        """Latest end of any command in the items, as recorded."""
+        found = self._last.get(id(items))
+        if found is None:
+            found = 0
+            for item in items:
+                if isinstance(item, Event):
+                    if item.queue in self._queues:
+                        found = max(found, item.end)
+                else:
+                    more = (item.count - 1) * item.cycles
+                    found = max(found, self._last_end(item.items) + more)
+            self._last[id(items)] = found
+        return found

@@ -36,6 +36,9 @@ SCHEMA = "accelsim/trace/v2"
 DEEPEST = 64
 """Most loops or recurrences inside each other."""
 
+MOST_NODES = 5_000_000
+"""Most commands and loops of all blocks as written, those in equal bodies counted every time."""
+
 _COUNTS = (
     "dram_read_bytes", "dram_write_bytes", "sram_read_bytes", "sram_write_bytes",
     "accumulator_read_bytes", "accumulator_write_bytes", "macs", "vector_ops",
@@ -183,8 +186,9 @@ def _blocks(document: dict[str, Any]) -> tuple[Block, ...]:
     commands = [_command(row, works) for row in items_of(document.get("commands"), "commands")]
     bodies: list[tuple[Node, ...]] = []
     depths: list[int] = []
+    sizes: list[int] = []
     for row in items_of(document.get("bodies"), "bodies"):
-        depth = 0
+        depth = size = 0
         nodes: list[Node] = []
         for entry in items_of(row, "body"):
             if type(entry) is int:
@@ -194,17 +198,23 @@ def _blocks(document: dict[str, Any]) -> tuple[Block, ...]:
             if count < 1:
                 bad("a loop has a wrong count")
             depth = max(depth, 1 + depths[_place(at, bodies)])
+            size += sizes[at]
             nodes.append(Repeat(count, bodies[at]))
         if depth > DEEPEST:
             bad("its loops are nested too deep")
         bodies.append(tuple(nodes))
         depths.append(depth)
+        sizes.append(size + len(nodes))
     lists = [
         tuple(_buffer(entry) for entry in items_of(row, "buffers"))
         for row in items_of(document.get("buffers"), "buffers")
     ]
     rows = items_of(document.get("blocks"), "blocks")
-    return tuple(_block(row, bodies, lists) for row in rows)
+    blocks = tuple(_block(row, bodies, lists) for row in rows)
+    size_of = {id(body): size for body, size in zip(bodies, sizes, strict=True)}
+    if sum(size_of[id(block.body)] for block in blocks) > MOST_NODES:
+        bad(f"its program has more than {MOST_NODES} commands and loops")
+    return blocks
 
 
 def _block(row: object, bodies: list[tuple[Node, ...]], lists: list[tuple[Buffer, ...]]) -> Block:

@@ -16,7 +16,7 @@ from accelsim.taskgraph import TaskKind
 
 CAP = 2500
 """Most bars drawn: more make the browser slow, and a screen is about 1,200 pixels wide."""
-WRITTEN = 100_000
+WRITTEN = 20_000
 """Commands of the largest folded trace that is written out to be drawn."""
 
 KINDS: dict[TaskKind, tuple[str, str]] = {

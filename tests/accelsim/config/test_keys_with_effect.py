@@ -13,8 +13,8 @@ import pytest
 import accelsim
 from accelsim.arch.dram_kinds import KINDS, in_cycles
 from accelsim.config.load import load_study
-from accelsim.errors import AccelsimError
 from accelsim.design_point import evaluate
+from accelsim.errors import AccelsimError
 
 MACHINE = """\
 schema: accelsim/accelerator/v1

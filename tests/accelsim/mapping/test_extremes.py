@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import accelsim
 from accelsim.arch.parts import Accelerator
 from accelsim.config.types import ScheduleConfig
-from accelsim.errors import AccelsimError, InfeasibleError
 from accelsim.design_point import evaluate
+from accelsim.errors import AccelsimError, InfeasibleError
 from accelsim.mapping.objective import Objective
 from accelsim.mapping.quick_plan import quick_plan
 from accelsim.mapping.rules import RULES

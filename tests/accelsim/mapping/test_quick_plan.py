@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.arch.parts import Scratchpad
-from accelsim.errors import AccelsimError, InfeasibleError
 from accelsim.design_point import evaluate
+from accelsim.errors import AccelsimError, InfeasibleError
 from accelsim.lower import plan_traffic
 from accelsim.mapping.quick_plan import quick_plan
 from accelsim.pipeline import execute

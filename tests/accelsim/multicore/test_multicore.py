@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from accelsim.arch.parts import Accelerator, AccumulatorSram, Dma, Dram, Scratchpad, SystolicArray
 from accelsim.arch.system import Link, System, system_of
+from accelsim.config.types import ScheduleConfig
+from accelsim.design_point import evaluate
 from accelsim.errors import AccelsimError
 from accelsim.multicore import Assignment, Part, SystemRun, run_system
 from accelsim.multicore.check import check_system
@@ -21,10 +23,12 @@ from accelsim.multicore.run import expected_macs, planned_bytes, run_assignment
 from accelsim.multicore.strategies import STRATEGIES, Situation
 from accelsim.multicore.text import assignment_text
 from accelsim.parallel.regions import Grid, everything
+from accelsim.plan import MemoryPlan
 from accelsim.sim.check import TraceError
 from accelsim.sim.engine import simulate
 from accelsim.sim.expand import expand, unfold
 from accelsim.sim.trace import Trace
+from accelsim.stages.memory import plan_memory
 from accelsim.workload.graph import Workload
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "mapping"))
@@ -250,6 +254,43 @@ def test_auto_keeps_the_fastest_and_tells_all_that_it_tried() -> None:
     assert again.cycles == run.cycles
     assert again.single_cycles == run.single_cycles
     assert sum(energy.total_j for energy in run.energies()) > 0
+
+
+def test_a_design_point_of_several_cores_has_all_of_them() -> None:
+    net = chain(16, 32, 32, 16, kernel=3, size=16)
+    one, four = (evaluate(net, edge_npu(cores=cores)) for cores in (1, 4))
+    assert one.cycles / 4 <= four.cycles < one.cycles
+    assert four.area_mm2 == pytest.approx(4 * one.area_mm2)
+    assert four.cycles == run_system(net, system_of(edge_npu(cores=4))).cycles
+    assert 0 < four.utilisation <= 1
+
+
+def test_a_batch_is_split_into_whole_images() -> None:
+    conv = conv_op("c", "x", "y", 16, 9, 16, stride=2, batch=4)
+    net = workload_of("batch", image(16, 9, batch=4), [conv])
+    system = system_of(edge_npu(cores=3))
+    run = run_system(net, system, strategy="rows")
+    assert [part.region.rows[1] for part in run.assignment.parts] == [5, 10, 5]
+    checked(run)
+    half = Part("c", 0, 0, replace(run.assignment.parts[0].region, rows=(0, 3)))
+    rest = Part("c", 0, 1, replace(half.region, rows=(3, 17)))
+    with pytest.raises(AccelsimError, match="cannot be cut so"):
+        run_assignment(net, system, Assignment("none", 1, (half, rest)))
+
+
+def test_solvers_can_plan_the_cores() -> None:
+    """Plans that keep results on the chip write what other cores need in time all the same."""
+
+    def solved(network: Workload, machine: Accelerator) -> MemoryPlan:
+        given = ScheduleConfig(order="given", effort=1.0)
+        return plan_memory(network, machine, objective="latency", schedule=given)
+
+    net, system = random_network(1), SYSTEMS["two"]
+    for strategy in ("rows", "mixed", "layers"):
+        quick = run_system(net, system, strategy=strategy)
+        run = run_assignment(net, system, quick.assignment, planner=solved)
+        checked(run)
+        assert run.cycles < 1.2 * quick.cycles
 
 
 def test_a_banked_memory_is_shared_too() -> None:

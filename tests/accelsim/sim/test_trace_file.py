@@ -159,6 +159,11 @@ def test_sizes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         deep = [[2, 0, [0, 0], deep]]
     document["items"] = deep
     assert "nested too deep" in refused(document)
+    document = good()
+    leaf = document["bodies"][0]
+    document["bodies"] = [leaf, *([[1, n], [1, n]] for n in range(60))]
+    document["blocks"][0][2] = 60
+    assert "commands and loops" in refused(document)  # 2 to the 60 of them
     data = dump_folded(run_program(pipeline(100, 1, 2, 3)))
     monkeypatch.setattr(trace_text, "MAX_TEXT_BYTES", 100)
     with pytest.raises(AccelsimError, match="unpacks to more than"):
