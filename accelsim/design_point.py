@@ -26,6 +26,7 @@ from accelsim.sim.dram import BankedDram
 from accelsim.sim.folded import FoldedTrace
 from accelsim.sim.steady import run_cycles, run_program
 from accelsim.workload.graph import Workload
+from accelsim.workload.precision import require_precision
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,12 @@ class Evaluation:
 def evaluate(workload: Workload, accelerator: Accelerator, *, rule: str = "layer") -> Evaluation:
     """Plan by ``rule`` (``accelsim.mapping.rules``), simulate and cost one design.
 
-    Raises AccelsimError for an unknown rule or energies that are not known, InfeasibleError when
-    the tile buffers of an operator do not fit. Several cores share the work in the fastest of the
+    Raises AccelsimError for an unknown rule, energies that are not known, or a network in another
+    number format than the array's (W110), InfeasibleError when the tile buffers of an operator do
+    not fit. Several cores share the work in the fastest of the
     ways that ``accelsim.multicore`` knows.
     """
+    require_precision(workload, accelerator.array)
     if accelerator.cores > 1:
         from accelsim.multicore.evaluation import evaluate_cores
 

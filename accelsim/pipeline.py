@@ -156,7 +156,12 @@ def _check_inputs(config: RunConfig) -> None:
     """The network and data of a variant can be used. Raises AccelsimError."""
     from accelsim.stages.campaign import check_campaign, check_data
 
-    read_workload(config)
+    workload = read_workload(config)
+    if config.simulate and config.accelerator is not None and config.mapping.layers:
+        from accelsim.mapping.fixed import require_obeyable
+        from accelsim.stages.memory import given_mapping
+
+        require_obeyable(given_mapping(config).fixed, workload, config.accelerator)
     if config.data is not None and config.faults is not None:
         check_campaign(config.workload.model, config.data, config.faults)
     elif config.data is not None:

@@ -106,6 +106,27 @@ def _streamed(op: Op, names: tuple[str, ...]) -> frozenset[str]:
     return frozenset(found)
 
 
+def require_obeyable(
+    fixed: Sequence[FixedMapping], workload: Workload, accelerator: Accelerator
+) -> None:
+    """Raise AccelsimError with every fixed mapping that no operator of the network matches (M341),
+    or that cannot be executed as written (M340)."""
+    wrong: list[Mistake] = []
+    try:
+        require_matches(fixed, workload)
+    except AccelsimError as error:
+        wrong += error.mistakes
+    for op in workload.ops:
+        entry = fixed_for(op, fixed)
+        if entry is not None:
+            try:
+                _require_legal(op, entry, workload, accelerator)
+            except AccelsimError as error:
+                wrong += error.mistakes
+    if wrong:
+        raise AccelsimError(wrong)
+
+
 def _require_legal(
     op: Op, fixed: FixedMapping, workload: Workload, accelerator: Accelerator
 ) -> None:

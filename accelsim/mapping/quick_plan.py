@@ -198,7 +198,8 @@ def _plan(
         status="feasible",
         solver="rule",
     )
-    return replace(plan, notes=("residency first come first served, not optimised",))
+    said = "tilings by rule, operators in file order, residency first come first served: no solver "
+    return replace(plan, notes=(said + "ran, schedule settings play no part",))
 
 
 def _no_sums(accelerator: Accelerator) -> Infeasibility:

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from accelsim.arch.parts import AccumulatorSram
 from accelsim.errors import AccelsimError, Location
 from accelsim.mapping import candidates
-from accelsim.mapping.fixed import FixedMapping, fixed_candidates, fixed_for, require_matches
+from accelsim.mapping.fixed import (
+    FixedMapping,
+    fixed_candidates,
+    fixed_for,
+    require_matches,
+    require_obeyable,
+)
 
 HERE = Location("run.yaml", 7, 3)
 
@@ -93,3 +99,15 @@ def test_the_last_match_wins_and_unknown_names_are_refused():
     require_matches(entries, workload)
     with pytest.raises(AccelsimError, match="no operator is called 'convv9'"):
         require_matches((FixedMapping("convv9", location=HERE),), workload)
+
+
+def test_a_check_before_the_run_says_all_of_it():
+    workload, machine = resnet20(), edge_npu()
+    op = next(op for op in workload.ops if op.gemm is not None)
+    entries = (FixedMapping("nobody"), FixedMapping(op.name, k=10**6), FixedMapping("*", n=10**6))
+    with pytest.raises(AccelsimError) as caught:
+        require_obeyable(entries[:2], workload, machine)
+    assert [m.code for m in caught.value.mistakes] == ["M341", "M340"]
+    with pytest.raises(AccelsimError) as caught:
+        require_obeyable(entries[2:], workload, machine)
+    assert len(caught.value.mistakes) == len(workload.ops)
