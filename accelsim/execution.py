@@ -25,6 +25,7 @@ from accelsim.sim.expand import expand, expand_works, unfold
 from accelsim.sim.folded import FoldedTrace
 from accelsim.sim.steady import makespan, run_program
 from accelsim.sim.trace import Trace
+from accelsim.sim.written import check_written
 from accelsim.workload.graph import Workload
 
 MOST_WRITTEN = 400_000
@@ -85,6 +86,7 @@ def executed(
     require_conserved(folded.cycles, workload, accelerator, plan, did.dram_bytes, did.macs)
     check_folded(folded, machine_rates(accelerator))
     check_addresses(program, _capacities(accelerator))
+    check_written(program)
     flat = None
     if exact_events:
         graph = expand(program)

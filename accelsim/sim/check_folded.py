@@ -5,8 +5,9 @@ read off the program, and the trace is shown to them event by event. Where it re
 tested on turns until their own state recurs, and only if the program says that all turns execute
 the same commands (:class:`_Laws`, ``recurs``); otherwise every turn is looked at.
 
-Not checked here, but in the flat form: that a read finds the bytes which it takes, and that values
-which are live at the same time have different addresses.
+That a read finds the bytes which it takes and that values have bytes of their own is checked on
+the program (:mod:`~accelsim.sim.written`, :mod:`~accelsim.sim.addresses`), and by the cycle in the
+flat form.
 """
 
 from __future__ import annotations
