@@ -192,7 +192,9 @@ class Accelerator:
     """Backing memory of weights and biases (flash, a weight DRAM) with a port of its own; None:
     they share ``dram`` with the activations."""
     weight_sram: Scratchpad | None = None
-    """A split scratchpad: tile buffers of weights and biases lie here; None: unified."""
+    """A split scratchpad: weights and biases have an SRAM with a port, an energy and an area of its
+    own. Its capacity is not planned yet: their tile buffers are still reckoned with, and placed, in
+    ``scratchpad``, which is on the safe side. Python only. None: unified."""
     compression: Compression | None = None
     energy_options: EnergyOptions = EnergyOptions()
     cores: int = 1

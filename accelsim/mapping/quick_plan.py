@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 from accelsim.arch.parts import Accelerator
 from accelsim.errors import AccelsimError, Infeasibility, InfeasibleError, Mistake, suggest
-from accelsim.mapping.array import accumulator_tile_elements
+from accelsim.mapping.array import Nest, accumulator_tile_elements, realise
 from accelsim.mapping.layout import align
-from accelsim.mapping.rules import RULES, ruled_candidate
+from accelsim.mapping.rules import RULES, ruled_nest, ruled_vector
+from accelsim.mapping.tiles import array_op
 from accelsim.mapping.timing import Timing
 from accelsim.mapping.vector import vector_candidate
 from accelsim.plan import Candidate, MemoryPlan, Step
@@ -80,6 +81,7 @@ class _Ruler:
         self._workload, self._accelerator, self._rule = workload, accelerator, rule
         self._timing = Timing(accelerator)
         self._found: dict[object, Candidate] = {}
+        self._nests: dict[int, Nest] = {}
 
     def candidate(self, op: Op, moved: tuple[str, ...]) -> Candidate:
         """The candidate that streams ``moved``, in the order of inputs and output."""
@@ -88,10 +90,19 @@ class _Ruler:
         streamed = frozenset(moved)
         found = self._found.get(key)
         if found is None:
-            found = self._found[key] = ruled_candidate(
-                self._rule, op, self._workload, streamed, self._accelerator, self._timing
-            )
+            found = self._found[key] = self._ruled(op, streamed)
         return found if found.streamed == streamed else replace(found, streamed=streamed)
+
+    def _ruled(self, op: Op, streamed: frozenset[str]) -> Candidate:
+        machine, timing = self._accelerator, self._timing
+        if op.gemm is None:
+            return ruled_vector(op, self._workload, streamed, machine, timing)
+        operands = array_op(op, self._workload, machine.array)
+        alike = self._workload.alike[op.name]
+        nest = self._nests.get(alike)
+        if nest is None:
+            nest = self._nests[alike] = ruled_nest(self._rule, operands, machine, timing)
+        return realise(nest, operands, streamed, self._rule, machine, timing, hidden=None)
 
     def smaller(self, op: Op, moved: tuple[str, ...], streaming: Candidate) -> Candidate:
         """The candidate that streams only ``moved``, in no more buffers than ``streaming``, whose

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from accelsim.arch.parts import Accelerator
 from accelsim.dataflow.counts import ceil_div
 from accelsim.mapping.array import (
+    Nest,
     accumulator_tile_elements,
     block_tiles,
     loop_nest,
@@ -113,15 +114,16 @@ def ruled_candidate(
 ) -> Candidate:
     """The candidate that a rule of :data:`RULES` gives an operator."""
     if op.gemm is None:
-        return _ruled_vector(op, workload, streamed, accelerator, timing)
+        return ruled_vector(op, workload, streamed, accelerator, timing)
     operands = array_op(op, workload, accelerator.array)
-    tiling = RULES[rule](operands, accelerator)
-    return array_candidate(operands, tiling, streamed, rule, accelerator, timing, hidden=hidden)
+    nest = ruled_nest(rule, operands, accelerator, timing)
+    return realise(nest, operands, streamed, rule, accelerator, timing, hidden=hidden)
 
 
-def _ruled_vector(
+def ruled_vector(
     op: Op, workload: Workload, streamed: frozenset[str], accelerator: Accelerator, timing: Timing
 ) -> Candidate:
+    """The candidate of an operator of the vector unit, see :data:`RULES`."""
     if not streamed:
         tiling = whole(op, workload.tensors[op.output])
         return vector_candidate(op, workload, tiling, streamed, "rule", accelerator, timing)
@@ -136,18 +138,10 @@ def _ruled_vector(
     return found
 
 
-def array_candidate(
-    operands: ArrayOp,
-    tiling: Tiling,
-    streamed: frozenset[str],
-    variant: str,
-    accelerator: Accelerator,
-    timing: Timing,
-    *,
-    hidden: int | None = None,
-) -> Candidate:
-    """The candidate of one loop nest; ``hidden`` as for :func:`accelsim.mapping.array.realise`."""
-    nest = loop_nest(
+def ruled_nest(rule: str, operands: ArrayOp, accelerator: Accelerator, timing: Timing) -> Nest:
+    """The loop nest that a rule gives an array operator, whatever of it is resident."""
+    tiling = RULES[rule](operands, accelerator)
+    return loop_nest(
         operands,
         pixel_tiles(operands, tiling.m),
         block_tiles(operands, tiling.n),
@@ -155,7 +149,6 @@ def array_candidate(
         tiling.order,
         timing,
     )
-    return realise(nest, operands, streamed, variant, accelerator, timing, hidden=hidden)
 
 
 def objections(
