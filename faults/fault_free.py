@@ -22,7 +22,9 @@ class FaultFree:
     end, other tensors until :meth:`release`.
     """
 
-    def __init__(self, network: Network, data: EvalSet, images: Sequence[int] | None = None):
+    def __init__(
+        self, network: Network, data: EvalSet, images: Sequence[int] | None = None
+    ) -> None:
         self.network = network
         chosen = np.arange(len(data)) if images is None else np.asarray(sorted(set(images)))
         self._row = np.full(len(data), -1, np.int64)
