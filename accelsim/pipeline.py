@@ -312,7 +312,12 @@ def read_workload(config: RunConfig) -> Workload:
     from accelsim.workload.reader import read_network
 
     chosen = config.workload
-    workload = read_network(chosen.model, batch=chosen.batch, unsupported=chosen.unsupported)
+    workload = read_network(
+        chosen.model,
+        batch=chosen.batch,
+        unsupported=chosen.unsupported,
+        recurrent=chosen.recurrent,
+    )
     if not config.simulate:
         return workload
     assert config.accelerator is not None, "the config reader asks for a machine"

@@ -75,6 +75,7 @@ def run_config(name: str, draft: Draft, seed: int | None) -> RunConfig:
             part.workload.batch,
             part.workload.unsupported,
             part.workload.precision,
+            part.workload.recurrent,
         ),
         simulate=part.simulate,
         accelerator=accelerator(machine, tree) if machine is not None else None,

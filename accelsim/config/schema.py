@@ -52,6 +52,14 @@ class WorkloadPart(Part):
             "element-wise work ('fallback') and list them"
         ),
     ] = "refuse"
+    recurrent: Annotated[
+        str,
+        OneOf(("batched", "stepwise"), "reading of recurrent layers"),
+        about(
+            "LSTM, GRU, RNN: one product of the inputs at all steps ('batched'), or one per step "
+            "('stepwise'), as on machines that know no sequences"
+        ),
+    ] = "batched"
     precision: Annotated[
         str,
         OneOf(("file", "int8"), "precision"),

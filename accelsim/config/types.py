@@ -20,6 +20,8 @@ class WorkloadConfig:
     """``refuse`` or ``fallback`` (costed as element-wise work and listed in the report)."""
     precision: str = "file"
     """``file``, or ``int8``: simulated as if the network were quantised."""
+    recurrent: str = "batched"
+    """``batched`` or ``stepwise``: how the inputs of recurrent layers meet their weights."""
 
 
 @dataclass(frozen=True)

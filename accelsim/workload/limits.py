@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from accelsim.errors import AccelsimError, Mistake
 from accelsim.workload.graph import Gemm, Window
 
 MAX_ELEMENTS = 2**28
@@ -82,3 +83,10 @@ def product_excess(gemm: Gemm) -> str | None:
         if extent > MAX_EXTENT:
             return f"a product of {extent} {name}; the limit is {MAX_EXTENT}"
     return None
+
+
+def require_recurrent(reading: str) -> None:
+    """Raise AccelsimError (U001) for a reading of recurrent layers that does not exist."""
+    if reading not in ("batched", "stepwise"):
+        message = f"recurrent={reading!r} is neither 'batched' nor 'stepwise'"
+        raise AccelsimError(Mistake("U001", message))

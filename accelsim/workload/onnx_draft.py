@@ -55,6 +55,8 @@ class Scope:
     """Numbers of the small constants."""
     read: frozenset[str] = frozenset()
     """Values that a node reads or that leave the network."""
+    stepwise: bool = False
+    """Recurrent layers meet their inputs step by step, see ``read_onnx``."""
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of a value."""

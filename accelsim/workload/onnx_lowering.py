@@ -30,6 +30,8 @@ class Lowering:
     model: Model
     fusion: Fusion
     allow_fallback: bool
+    stepwise: bool = False
+    """Recurrent layers meet their inputs step by step."""
     ops: list[Op] = field(default_factory=list)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
@@ -103,7 +105,9 @@ class Lowering:
         output."""
         node = chain.head
         model = self.model
-        scope = Scope(model.values, self.fusion.constants, model.constants, self.read)
+        scope = Scope(
+            model.values, self.fusion.constants, model.constants, self.read, self.stepwise
+        )
         rule = RULES.get(node.key)
         if rule is None:
             if node.key in FOLDED and not self.allow_fallback:

@@ -14,6 +14,7 @@ from pathlib import Path
 from accelsim.errors import AccelsimError, Location, Mistake
 from accelsim.workload.check import check_workload
 from accelsim.workload.graph import Workload
+from accelsim.workload.limits import require_recurrent
 from accelsim.workload.onnx_check import check_model
 from accelsim.workload.onnx_lowering import Lowering
 from accelsim.workload.onnx_model import infer, load_nodes, require_known
@@ -25,13 +26,19 @@ from accelsim.workload.onnx_values import contents
 _HINT = 'rewrite or remove it, or read with unsupported="fallback" (costed as element-wise)'
 
 
-def read_onnx(path: str | Path, batch: int = 1, unsupported: str = "refuse") -> Workload:
+def read_onnx(
+    path: str | Path,
+    batch: int = 1,
+    unsupported: str = "refuse",
+    recurrent: str = "batched",
+) -> Workload:
     """Reads a network.
 
     ``batch`` is the length of the free first dimension of the inputs; a network with a fixed one
     takes only that. ``unsupported``: "refuse" names every unknown operator in one error;
     "fallback" costs each as one lane operation per output element and lists it in
-    ``Workload.fallbacks``.
+    ``Workload.fallbacks``. ``recurrent``: "batched" makes one product of a recurrent layer's inputs
+    at all steps, "stepwise" one per step, as on machines that know no sequences.
 
     Activations are called by the tensor that carries their bytes (of a quantised network the output
     of QuantizeLinear), weights and biases by their initializers; every other name of the file is in
@@ -43,6 +50,7 @@ def read_onnx(path: str | Path, batch: int = 1, unsupported: str = "refuse") -> 
     if unsupported not in ("refuse", "fallback"):
         message = f"unsupported={unsupported!r} is neither 'refuse' nor 'fallback'"
         raise AccelsimError(Mistake("U001", message))
+    require_recurrent(recurrent)
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         message = f"the batch must be a positive whole number, not {batch!r}"
         raise AccelsimError(Mistake("W103", message))
@@ -57,7 +65,9 @@ def read_onnx(path: str | Path, batch: int = 1, unsupported: str = "refuse") -> 
         message = f"not an ONNX file, or damaged: a name in it is no text ({error.reason})"
         hint = "download or export it again"
         raise AccelsimError(Mistake("W101", message, hint, Location(str(path)))) from error
-    workload = Lowering(model, fuse(model), unsupported == "fallback").run()
+    workload = Lowering(
+        model, fuse(model), unsupported == "fallback", recurrent == "stepwise"
+    ).run()
     check_workload(workload)
     return workload
 

@@ -129,21 +129,26 @@ def _direction(
 ) -> tuple[list[Draft], list[Ref], Ref | None]:
     """Drafts of one direction, its hidden states step by step, and its last cell."""
     label = f"{direction}"
-    sums = Local(f"{label}.x", (layer.steps, *layer.wide))
-    product = Gemm(layer.steps * layer.batch, layer.features, layer.wide[1])
+    if scope.stepwise:
+        sums = [Local(f"{label}.{step}.x", layer.wide) for step in range(layer.steps)]
+    else:
+        sums = [Local(f"{label}.x", (layer.steps, *layer.wide))]
+    product = Gemm(layer.steps // len(sums) * layer.batch, layer.features, layer.wide[1])
     bias = layer.bias if layer.bias else None
     drafts = [
         Draft(
             OpKind.MATMUL, (layer.source,), _part(layer.weight, direction, layer), bias, product,
-            label=f"{label}.input", output=sums,
+            label=f"{label}.{step}.input" if scope.stepwise else f"{label}.input", output=made,
         )
+        for step, made in enumerate(sums)
     ]  # fmt: skip
     hidden = _initial(node.input(5), layer, direction, "h", scope, drafts)
     cell = _initial(node.input(6), layer, direction, "c", scope, drafts)
     hiddens: list[Ref] = []
     for step in range(layer.steps):
         names = _names(node, layer, scope) if step == layer.steps - 1 else {}
-        at = _Step(layer, direction, f"{label}.{step}", sums, hidden, cell, names)
+        own = sums[step] if len(sums) > 1 else sums[0]
+        at = _Step(layer, direction, f"{label}.{step}", own, hidden, cell, names)
         drafts += {"LSTM": _lstm, "GRU": _gru, "RNN": _rnn}[layer.kind](at)
         hidden = at.state("h")
         cell = at.state("c") if layer.kind == "LSTM" else None
@@ -186,7 +191,7 @@ class _Step:
     direction: int
     label: str
     sums: Local
-    """Input sums of all steps."""
+    """Input sums of all steps, or of this one."""
     hidden: Ref | None
     cell: Ref | None
     outputs: Mapping[str, str]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from accelsim.errors import AccelsimError, Location, Mistake
 from accelsim.workload.graph import Workload
+from accelsim.workload.limits import require_recurrent
 
 _TFLITE = b"TFL3"
 
@@ -18,23 +19,30 @@ TREATMENTS = ("refuse", "fallback")
 """What may be done with operators that are not known."""
 
 
-def read_network(path: str | Path, batch: int = 1, unsupported: str = "refuse") -> Workload:
+def read_network(
+    path: str | Path,
+    batch: int = 1,
+    unsupported: str = "refuse",
+    recurrent: str = "batched",
+) -> Workload:
     """Reads a network: ONNX, TensorFlow Lite, a SCALE-Sim topology (CSV), a layer list or a
     transformer's dimensions (YAML, by its ``schema`` key).
 
-    ``batch`` and ``unsupported`` as for :func:`~accelsim.workload.onnx_reader.read_onnx` (only
-    ONNX and TensorFlow Lite have operators that may be unknown). Raises :class:`AccelsimError`:
+    ``batch``, ``unsupported`` and ``recurrent`` as for
+    :func:`~accelsim.workload.onnx_reader.read_onnx` (only ONNX and TensorFlow Lite have operators
+    that may be unknown, and recurrent layers). Raises :class:`AccelsimError`:
     W109 for a file of no known format, and what the format's reader raises.
     """
     path = Path(path)
     if unsupported not in TREATMENTS:
         message = f"unsupported={unsupported!r} is neither 'refuse' nor 'fallback'"
         raise AccelsimError(Mistake("U001", message))
+    require_recurrent(recurrent)
     kind = network_kind(path)
     if kind == "tflite":
         from accelsim.workload.tflite_reader import read_tflite
 
-        return read_tflite(path, batch, unsupported)
+        return read_tflite(path, batch, unsupported, recurrent)
     if kind == "csv":
         from accelsim.workload.scalesim import read_topology
 
@@ -44,7 +52,7 @@ def read_network(path: str | Path, batch: int = 1, unsupported: str = "refuse") 
     from accelsim.workload.onnx_reader import read_onnx
 
     try:
-        return read_onnx(path, batch, unsupported)
+        return read_onnx(path, batch, unsupported, recurrent)
     except AccelsimError as error:
         if path.suffix.lower() == ".onnx" or not path.is_file():
             raise

@@ -16,7 +16,7 @@ from accelsim.errors import AccelsimError, Mistake
 from accelsim.workload import tflite_array, tflite_ops, tflite_recurrent
 from accelsim.workload.check import check_workload
 from accelsim.workload.graph import BITS, Op, OpKind, Role, Tensor, Workload
-from accelsim.workload.limits import MAX_OPERANDS, MAX_OPERATORS, REMEDY
+from accelsim.workload.limits import MAX_OPERANDS, MAX_OPERATORS, REMEDY, require_recurrent
 from accelsim.workload.tflite_array import Rule
 from accelsim.workload.tflite_file import load_net
 from accelsim.workload.tflite_graph import Graph, check_graph, live_graph
@@ -48,13 +48,19 @@ CONTROL = frozenset({"IF", "WHILE", "CALL", "STABLEHLO_WHILE", "STABLEHLO_COMPOS
 _HINT = 'rewrite or remove it, or read with unsupported="fallback" (costed as element-wise)'
 
 
-def read_tflite(path: str | Path, batch: int = 1, unsupported: str = "refuse") -> Workload:
+def read_tflite(
+    path: str | Path,
+    batch: int = 1,
+    unsupported: str = "refuse",
+    recurrent: str = "batched",
+) -> Workload:
     """Reads a network (needs the extra ``accelsim[tflite]``).
 
     ``batch`` is the length of the first dimension of the inputs where the file leaves it open; a
     network with a fixed one takes only that. ``unsupported``: "refuse" names every unknown operator
     in one error; "fallback" costs each as one lane operation per output element and lists it in
-    ``Workload.fallbacks``.
+    ``Workload.fallbacks``. ``recurrent``: "batched" makes one product of a recurrent layer's inputs
+    at all steps, "stepwise" one per step, as on machines that know no sequences.
 
     Tensors keep the file's names (a number is added to a name that occurs twice); operators, which
     have none, are called by kind and position (``conv_2d_3``). A state that lives from one
@@ -66,13 +72,14 @@ def read_tflite(path: str | Path, batch: int = 1, unsupported: str = "refuse") -
     if unsupported not in ("refuse", "fallback"):
         message = f"unsupported={unsupported!r} is neither 'refuse' nor 'fallback'"
         raise AccelsimError(Mistake("U001", message))
+    require_recurrent(recurrent)
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         message = f"the batch must be a positive whole number, not {batch!r}"
         raise AccelsimError(Mistake("W103", message))
     graph = live_graph(load_net(Path(path)), batch)
     _refuse_unknown(graph, unsupported == "fallback")
     check_graph(graph)
-    workload = _Lowering(graph, Scope(graph.tensors, graph.static)).run()
+    workload = _Lowering(graph, Scope(graph.tensors, graph.static, recurrent == "stepwise")).run()
     check_workload(workload)
     return workload
 

@@ -105,32 +105,39 @@ def _cell(op: TfOp, scope: Scope) -> _Cell:
 
 
 def lstm(op: TfOp, scope: Scope) -> list[Piece]:
-    """UNIDIRECTIONAL_SEQUENCE_LSTM: the inputs of all steps meet their weights in one product;
-    then every step adds the product of the hidden state to its own sums, and goes through gates,
-    cell and output."""
+    """UNIDIRECTIONAL_SEQUENCE_LSTM: the inputs of all steps meet their weights in one product, or
+    (``stepwise``) those of every step in one of its own; then every step adds the product of the
+    hidden state to its own sums, and goes through gates, cell and output."""
     cell = _cell(op, scope)
     weights = cell.packed("input_weights", _INPUT_WEIGHTS, cell.depth)
     recurrent = cell.packed("recurrent_weights", _RECURRENT_WEIGHTS, cell.outputs)
     bias = cell.packed("biases", _BIASES, 0)
     assert weights is not None, "only biases may be left out"
     assert recurrent is not None, "only biases may be left out"
-    shape = (cell.batch, cell.steps, cell.columns)
-    sums = Tensor(f"{op.name}:sums", shape, sums_type(cell.dtype), Role.ACTIVATION)
-    packs = [part for part in (weights, bias) if part is not None]
-    gemm = Gemm(cell.batch * cell.steps, cell.depth, cell.columns)
+    kind, packs = sums_type(cell.dtype), [part for part in (weights, bias) if part is not None]
+    if scope.stepwise:
+        sums = [cell.tensor(f"sums_{step}", cell.columns, kind) for step in range(cell.steps)]
+    else:
+        shape = (cell.batch, cell.steps, cell.columns)
+        sums = [Tensor(f"{op.name}:sums", shape, kind, Role.ACTIVATION)]
+    gemm = Gemm(cell.batch * (cell.steps // len(sums)), cell.depth, cell.columns)
     excess = product_excess(gemm)
     if excess is not None:
         raise TooLargeError(excess)
-    product = Piece(
-        OpKind.MATMUL, (scope.name(op.input(0)),), sums.name, weights.output,
-        bias.output if bias else None, gemm, vector_ops=sums.elements, label="input",
-        declares=(sums, *(tensor for part in packs for tensor in part.declares)),
-        holds={name: holder for part in packs for name, holder in part.holds.items()},
-    )  # fmt: skip
-    return [product, *_steps(cell, sums, recurrent)]
+    products = [
+        Piece(
+            OpKind.MATMUL, (scope.name(op.input(0)),), made.name, weights.output,
+            bias.output if bias else None, gemm, vector_ops=made.elements,
+            label=f"input_{step}" if scope.stepwise else "input",
+            declares=(made, *(tensor for part in packs for tensor in part.declares)),
+            holds={name: holder for part in packs for name, holder in part.holds.items()},
+        )
+        for step, made in enumerate(sums)
+    ]  # fmt: skip
+    return [*products, *_steps(cell, sums, recurrent)]
 
 
-def _steps(cell: _Cell, sums: Tensor, recurrent: Piece) -> Iterator[Piece]:
+def _steps(cell: _Cell, sums: list[Tensor], recurrent: Piece) -> Iterator[Piece]:
     """All steps, and the sequence of their outputs."""
     op, scope = cell.op, cell.scope
     hidden, state = (scope.name(op.input(p)) for p in (_OUTPUT_STATE, _CELL_STATE))
@@ -138,7 +145,8 @@ def _steps(cell: _Cell, sums: Tensor, recurrent: Piece) -> Iterator[Piece]:
         require_shape(scope.shape(op.input(position)), (cell.batch, columns), "state")
     results = []
     for step in range(cell.steps):
-        pieces = list(_step(cell, step, sums, recurrent, hidden, state))
+        own = sums[step] if len(sums) > 1 else sums[0]
+        pieces = list(_step(cell, step, own, recurrent, hidden, state))
         state = next(p.output for p in pieces if p.label == f"cell_{step}")
         hidden = pieces[-1].output
         results.append(hidden)

@@ -118,6 +118,8 @@ class Scope:
     tensors: tuple[TfTensor, ...]
     static: frozenset[int]
     """Tensors that do not depend on the network's inputs."""
+    stepwise: bool = False
+    """Recurrent layers meet their inputs step by step, see ``read_tflite``."""
 
     def shape(self, index: int) -> tuple[int, ...]:
         """Shape of a tensor; raises InvalidError for an operand that is left out."""

@@ -23,7 +23,9 @@ figures per resource (NPU, SRAM, flash) are busy cycles; they overlap and do not
 total. An operator costs the largest of its resources, or more where they cannot overlap. System
 configuration `Ethos_U55_High_End_Embedded` (SRAM 4 GB/s, flash 0.5 GB/s; also what Vela assumes
 when none is given), both memory modes. Compared with the default core `regor`; `legacy` is the
-older core of the same version. Networks: the int8 and uint8 TFLite files of `models/`."""
+older core of the same version. Networks: the int8 and uint8 TFLite files of `models/`, ours with
+`workload.recurrent: stepwise`, because the machine has no sequences: as for Vela, an LSTM meets its
+input weights anew at every step."""
 
 ACCELERATORS = ("ethos-u55-32", "ethos-u55-64", "ethos-u55-128", "ethos-u55-256")
 SYSTEM = "Ethos_U55_High_End_Embedded"
@@ -52,6 +54,7 @@ RUN = """schema: accelsim/run/v1
 name: ethos_u55
 workload:
   model: "{model}"
+  recurrent: stepwise
 accelerator: "{machine}"
 """
 NO_NETWORKS = "no networks: set ACCELSIM_DATA to the folder that holds models/"

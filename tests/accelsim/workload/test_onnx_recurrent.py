@@ -147,3 +147,15 @@ def test_products_and_shapes(
     rows = GATES[kind] * hidden
     held = directions * (rows * features + 2 * rows + (rows * hidden if steps + states > 1 else 0))
     assert workload.weight_bytes == 4 * held
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_step_by_step_every_step_has_an_input_product(tmp_path, kind, directions):
+    path = save(network(kind, 4, 3, 5, directions=directions), tmp_path)
+    batched, stepwise = (read_onnx(path, 4, recurrent=how) for how in ("batched", "stepwise"))
+    assert stepwise.macs == batched.macs
+    assert stepwise.weight_bytes == batched.weight_bytes
+    inputs = [op for op in stepwise.ops if op.name.endswith(".input")]
+    assert [op.gemm.m for op in inputs] == [2] * 4 * directions
+    assert len([op for op in batched.ops if op.name.endswith(".input")]) == directions

@@ -11,6 +11,7 @@ pytest.importorskip("tflite", reason="the extra accelsim[tflite] is not installe
 
 from tflite_builders import SAME, VALID, N, Net, T, conv_net, one, zeros
 
+from accelsim.errors import AccelsimError
 from accelsim.workload.graph import Gemm, OpKind, Role
 from accelsim.workload.tflite_reader import read_tflite
 
@@ -357,3 +358,25 @@ def test_names_that_occur_twice(tmp_path):
 def test_same_file_same_workload(tmp_path):
     path = lstm_net().save(tmp_path)
     assert repr(read_tflite(path)) == repr(read_tflite(path))
+
+
+@given(st.integers(1, 6), st.integers(1, 5), st.integers(1, 5), st.booleans())
+def test_step_by_step_an_lstm_multiplies_as_much_and_reads_its_weights_every_step(
+    tmp_path_factory, steps, features, units, coupled
+):
+    net = lstm_net(steps, features, units, 2, coupled)
+    folder = tmp_path_factory.mktemp("lstm")
+    batched = read(net, folder, batch=2)
+    stepwise = read(net, folder, batch=2, recurrent="stepwise")
+    assert stepwise.macs == batched.macs
+    assert stepwise.weight_bytes == batched.weight_bytes
+    assert stepwise.outputs == batched.outputs
+    weight = "unidirectional_sequence_lstm_0:input_weights"
+    users = [op for op in stepwise.ops if op.weight == weight]
+    assert [op.gemm.m for op in users] == [2] * steps
+    assert len([op for op in batched.ops if op.weight == weight]) == 1
+
+
+def test_a_reading_of_recurrent_layers_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(AccelsimError, match="neither 'batched' nor 'stepwise'"):
+        read(lstm_net(), tmp_path, recurrent="bached")
