@@ -19,12 +19,10 @@ from accelsim.mapping.quick_plan import quick_plan
 from accelsim.mapping.search import lower_bounds
 from accelsim.mapping.tiles import executed_macs
 from accelsim.plan import MemoryPlan
-from accelsim.program import Program
 from accelsim.sim.check import TraceError
 from accelsim.sim.devices import PortDevice
 from accelsim.sim.dram import BankedDram
-from accelsim.sim.folded import FoldedTrace
-from accelsim.sim.steady import run_cycles, run_program
+from accelsim.sim.steady import run_cycles
 from accelsim.workload.graph import Workload
 from accelsim.workload.precision import require_precision
 
@@ -80,13 +78,6 @@ def evaluate(workload: Workload, accelerator: Accelerator, *, rule: str = "layer
         steps=steps,
         bounds_cycles=bounds,
     )
-
-
-def simulate_program(
-    program: Program, workload: Workload, accelerator: Accelerator, *, fold: bool = True
-) -> FoldedTrace:
-    """Execute a program on the machine's memory model."""
-    return run_program(program, fold=fold, device=memory_device(workload, accelerator))
 
 
 def memory_device(workload: Workload, accelerator: Accelerator) -> PortDevice | None:

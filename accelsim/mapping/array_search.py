@@ -25,6 +25,8 @@ Ints = NDArray[np.int64]
 Level = tuple[int | None, int | None]
 
 LARGEST = 2**62
+LONGEST_SETUP = 2**34
+"""More cycles than set-up, latency and protections of one transfer can take in a config."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,10 @@ def columns(nests: Sequence[Nest], operands: ArrayOp) -> Nests:
 def fits_int64(nests: Sequence[Nest], accelerator: Accelerator) -> bool:
     """Whether every product of the formulas below stays within 64 bits."""
     rates = [accelerator.dram_bytes_per_cycle]
-    if accelerator.weight_memory is not None:
-        rates.append(rates[0] * accelerator.weight_memory.bytes_per_second)
-        rates.append(rates[0] / accelerator.dram.bytes_per_second)
+    if accelerator.weight_bytes_per_cycle is not None:
+        rates.append(accelerator.weight_bytes_per_cycle)
+    if accelerator.compression is not None:
+        rates.append(accelerator.compression.ratio)
     scale = max(max(rate.numerator, rate.denominator) for rate in rates) * 16
     most = max(
         max(
@@ -84,8 +87,9 @@ def fits_int64(nests: Sequence[Nest], accelerator: Accelerator) -> bool:
         )
         for n in nests
     )
-    count = max(max(n.fills.weights, n.fills.inputs) for n in nests)
-    return most * scale < LARGEST and count * 10**6 < LARGEST
+    fills = (n.fills for n in nests)
+    count = max(max(f.weights, f.inputs, f.biases, f.outputs) for f in fills)
+    return most * scale < LARGEST and count * LONGEST_SETUP < LARGEST
 
 
 @dataclass(frozen=True)

@@ -108,13 +108,14 @@ def latency(workload: Workload, machine: Accelerator) -> int:
     from accelsim.config.types import ScheduleConfig
     from accelsim.cost.energy import energy_of
     from accelsim.cost.program_activity import ProgramActivity
-    from accelsim.design_point import simulate_program
+    from accelsim.design_point import memory_device
     from accelsim.lower import lower
+    from accelsim.sim.steady import run_program
     from accelsim.stages.memory import plan_memory
 
     plan = plan_memory(workload, machine, objective="latency", schedule=ScheduleConfig())
     program = lower(workload, machine, plan)
-    cycles = simulate_program(program, workload, machine).cycles
+    cycles = run_program(program, device=memory_device(workload, machine)).cycles
     energy_of(replace(ProgramActivity(machine).program(program), cycles=cycles), machine)
     return cycles
 

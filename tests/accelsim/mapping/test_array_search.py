@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from hardware_samples import edge_npu, random_network
@@ -9,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accelsim.arch.parts import AccumulatorSram, Compression, Dma, Dram, Scratchpad, SystolicArray
-from accelsim.mapping import Objective, Search, candidates
+from accelsim.mapping import Objective, Search, Timing, candidates
+from accelsim.mapping.array import nests, row_sizes
+from accelsim.mapping.array_search import fits_int64
 from accelsim.mapping.search import exhaustive
+from accelsim.mapping.tiles import array_op
 
 MACHINES = st.builds(
     edge_npu,
@@ -50,3 +54,20 @@ def test_equal_operators_searched_once_have_candidates_of_their_own_names(seed, 
     search = Search(workload, machine, "latency")
     for op in (*workload.ops, *workload.ops):
         assert search.candidates(op) == candidates(op, workload, machine)
+
+
+def test_products_beyond_64_bits_take_the_exact_way():
+    """Long set-ups and awkward rates: the guard sends them to Python's integers."""
+    workload = random_network(3)
+    operands = array_op(next(op for op in workload.ops if op.gemm is not None), workload)
+    plain = edge_npu()
+    found = list(nests(operands, plain, Timing(plain), row_sizes(operands)))
+    assert fits_int64(found, plain)
+    many = [replace(found[0], fills=replace(found[0].fills, weights=2**40))]
+    assert not fits_int64(many, plain)
+    wide = [replace(found[0], a_bytes=2**58)]
+    assert not fits_int64(wide, plain)
+    flash = edge_npu(weight_memory=Dram("LPDDR4", 499_999_999))
+    awkward = [replace(found[0], b_bytes=2**34)]
+    assert fits_int64(awkward, plain)
+    assert not fits_int64(awkward, flash)
