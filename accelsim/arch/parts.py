@@ -106,6 +106,9 @@ class Scratchpad:
     banks: int = 1
     """Equal macros that the capacity is divided into: an access opens one of them. Energy and area
     only; conflicts take no time."""
+    cacheless: bool = False
+    """The memory holds nothing but stream buffers: every operand of every tile is fetched for that
+    tile, every result goes out, and nothing stays from tile to tile or operator to operator."""
 
 
 @dataclass(frozen=True)

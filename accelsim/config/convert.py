@@ -142,6 +142,7 @@ def _scratchpad(part: ScratchpadPart) -> Scratchpad:
         ports=part.ports,
         buffering=part.buffering,
         banks=part.banks,
+        cacheless=part.cacheless,
     )
 
 

@@ -89,6 +89,9 @@ class ScratchpadPart(Part):
         Field(ge=1, le=1024),
         about("equal macros, one of which an access opens: energy and area only", unit="banks"),
     ] = 1
+    cacheless: Annotated[
+        bool, about("stream buffers only: nothing stays from tile to tile or operator to operator")
+    ] = False
 
     @field_validator("banks")
     @classmethod

@@ -6,6 +6,8 @@ drain the accumulators into the output. Loads wait for the last reader of their 
 for the vector command that drained their accumulator half, vector commands for the store of their
 slot.
 
+Without a cache operands are loaded for every tile, and the bias for every output tile.
+
 Scratchpad reads of an array command are counted at the array's edge (im2col, so a pixel is read
 once per window it is in): see ``moves`` of each dataflow; the bias initialises the accumulators in
 the first reduction tile. Partial sums beyond the first fold are read from and written to the
@@ -93,6 +95,9 @@ class _Loop:
         nest = self._nest
         self._on_m = a if nest.pixel_tiles > 1 else []
         self._on_k = a + b if nest.reduction_tiles > 1 else []
+        self._on_output: list[int] = []
+        if not self._builder.timing.reuses:  # every tile fetches what it needs
+            self._on_k, self._on_output = a + b, bias
         several = sum(count for count, _ in nest.groups) > 1
         for count, blocks in nest.groups:
             self._on_group = a + b + bias if several else []
@@ -131,6 +136,7 @@ class _Loop:
     def _reduce(self) -> None:
         """All reduction tiles of one output tile, and its way out."""
         self._builder.cells[self._first] = FRESH
+        self._raise(self._on_output)
         self._walk(self._nest.reductions, self._tile)
         self._drain()
 

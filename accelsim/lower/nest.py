@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from accelsim.arch.parts import Accelerator
+from accelsim.arch.parts import Accelerator, Scratchpad
 from accelsim.lower.buffers import Buffers, Slots, offsets
 from accelsim.mapping.layout import Layout, TileSizes, array_layout
 from accelsim.mapping.runs import (
@@ -46,8 +46,8 @@ def array_nest(operands: ArrayOp, tiling: Tiling) -> Nest:
     return Nest(block_runs(operands.gemm, tiling.n), pixels, reductions, *counts)
 
 
-def array_slots(operands: ArrayOp, nest: Nest, step: Step, alignment: int, depth: int) -> Layout:
-    """Workspace of an array operator, as the mapping lays it out (``depth``: slots per buffer)."""
+def array_slots(operands: ArrayOp, nest: Nest, step: Step, pad: Scratchpad) -> Layout:
+    """Workspace of an array operator, as the mapping lays it out."""
     streamed = step.candidate.streamed
     groups, channels = max(
         (block for _, blocks in nest.groups for block, _ in leaves(blocks)),
@@ -67,13 +67,14 @@ def array_slots(operands: ArrayOp, nest: Nest, step: Step, alignment: int, depth
         count_fills(
             sum(number for _, number in blocks), sum(many for many, _ in blocks),
             nest.pixel_tiles, nest.reduction_tiles, step.candidate.tiling.order,
+            reuse=not pad.cacheless,
         ),
-        alignment,
+        pad.alignment_bytes,
         stream_a=operands.a.name in streamed,
         stream_b=operands.b.name in streamed,
         stream_out=operands.output.name in streamed,
         constant=operands.constant,
-        buffering=depth,
+        buffering=pad.buffering,
     )  # fmt: skip
 
 
@@ -112,7 +113,7 @@ def array_shape(operands: ArrayOp, step: Step, accelerator: Accelerator) -> Arra
     nest = array_nest(operands, candidate.tiling)
     if operands.a.name not in candidate.streamed and accelerator.array.dataflow != "is":
         nest = replace(nest, reductions=_alike(nest.reductions))
-    layout = array_slots(operands, nest, step, pad.alignment_bytes, pad.buffering)
+    layout = array_slots(operands, nest, step, pad)
     assert layout.bytes == candidate.buffer_bytes, f"{step.op}: buffers differ from plan"
     b, bias, a, out = (offsets(layout, role) for role in ("b", "bias", "a", "out"))
     return ArrayShape(nest, b, bias, a, out)

@@ -1,7 +1,7 @@
 """An operator on the vector unit as commands: per tile load what streams, compute, store.
 
-Small constants are loaded whole before the first tile; constants as large as the output stream
-with it. With everything resident the operator is a single command.
+Small constants are loaded whole before the first tile (without a cache with every tile); constants
+as large as the output stream with it. With everything resident the operator is a single command.
 """
 
 from __future__ import annotations
@@ -73,8 +73,9 @@ def vector_shapes(
     if candidate.buffer_bytes == 0:
         return VectorShapes(tiles, ((),) * len(resolved.operands), (), ())
     layout = vector_workspace(
-        op, workload, candidate.tiling, candidate.streamed, pad.alignment_bytes, pad.buffering
-    )
+        op, workload, candidate.tiling, candidate.streamed, pad.alignment_bytes, pad.buffering,
+        reuse=not pad.cacheless,
+    )  # fmt: skip
     assert layout.bytes == candidate.buffer_bytes, f"{op.name}: buffers differ from plan"
     roles = [f"in:{name}" for name in op.inputs]
     roles += [f"const:{tensor.name}" for tensor in resolved.operands[resolved.inputs :]]
@@ -116,7 +117,7 @@ def emit_vector(
 ) -> None:
     """Issue the commands of one run of an operator."""
     loop = _Loop(builder, resolved, shapes, roles)
-    loop.load_whole_constants()
+    loop.prepare()
     loop.walk(shapes.tiles)
 
 
@@ -136,18 +137,27 @@ class _Loop:
             for index, slots in enumerate(shapes.operands)
             if slots
         ]
+        self._whole = [Stream(builder, len(slots), builder.vector_queue) for slots in shapes.whole]
         out = shapes.out
         self._out = Stream(builder, len(out), builder.store_queue) if out else None
         self._loads: dict[tuple[int, int], Transfer] = {}
+        self._constants: list[Transfer] = []
         self._tiles: dict[VectorShape, tuple[Recipe, Transfer | None]] = {}
 
-    def load_whole_constants(self) -> None:
-        """Constants smaller than the output, once."""
+    def prepare(self) -> None:
+        """Constants smaller than the output: loaded once, unless every tile has to."""
         for tensor, number in zip(self._resolved.whole, self._roles.whole, strict=True):
             writes = (Touch(number, tensor.bytes, fresh=True),)
             kind = TaskKind.LOAD_WEIGHT
             transfer = self._builder.loading(kind, writes, tensor.name, constant=True)
-            self._builder.load(transfer, fresh=True)
+            self._constants.append(transfer)
+        if self._builder.timing.reuses:
+            self._load_whole_constants()
+
+    def _load_whole_constants(self) -> None:
+        for transfer, stream in zip(self._constants, self._whole, strict=True):
+            user = stream.advance()
+            self._builder.load(transfer, fresh=user == FRESH, vector=max(0, user))
 
     def walk(self, runs: Runs[VectorShape]) -> None:
         """All tiles in order."""
@@ -161,6 +171,9 @@ class _Loop:
     def _tile(self, shape: VectorShape) -> None:
         """Loads, compute and store of one tile."""
         builder, out = self._builder, self._out
+        reloads = not builder.timing.reuses
+        if reloads:
+            self._load_whole_constants()
         for index, stream in self._moved:
             if shape.operands[index]:
                 self._load(index, stream, shape.operands[index])
@@ -171,6 +184,8 @@ class _Loop:
         user = out.advance() if out is not None else CLEAR
         done = builder.vector(compute, store=max(0, user))
         for _, stream in self._moved:
+            stream.used_by(done)
+        for stream in self._whole if reloads else ():
             stream.used_by(done)
         if out is not None and store is not None:
             out.used_by(builder.store(store))

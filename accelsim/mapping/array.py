@@ -172,7 +172,9 @@ def loop_nest(
 ) -> Nest:
     """Count one loop nest."""
     gemm = operands.gemm
-    fills = count_fills(blocks.blocks, blocks.runs, pixels.tiles, reductions.tiles, order)
+    fills = count_fills(
+        blocks.blocks, blocks.runs, pixels.tiles, reductions.tiles, order, reuse=timing.reuses
+    )
     wide, size_a = blocks.widest, element_bytes(operands.a)
     b_bytes = gemm.k * gemm.n * gemm.groups * element_bytes(operands.b) * fills.weight_refetch
     if operands.sparsity is not None:
@@ -402,8 +404,9 @@ def nests(
         if rows and len(fitting) > ROW_PIXELS:
             fitting = [*fitting[: ROW_PIXELS - 1], fitting[-1]]
         for m in fitting:
-            # With one channel block or one pixel tile both orders are the same loop nest.
-            same = m.tiles == 1 or blocks.blocks == blocks.runs
+            # With one channel block or one pixel tile both orders are the same loop nest; without
+            # reuse they fetch the same.
+            same = m.tiles == 1 or blocks.blocks == blocks.runs or not timing.reuses
             for k in cuts:
                 for order in orders or (("nmk",) if same else ("nmk", "mnk")):
                     yield loop_nest(operands, m, blocks, k, order, timing)

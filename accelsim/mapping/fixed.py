@@ -79,7 +79,7 @@ def fixed_candidates(
     _require_legal(op, fixed, workload, accelerator)
     goal, timing = Objective(accelerator, objective), Timing(accelerator)
     found: list[Candidate] = []
-    for name, streamed in _residencies(op, fixed):
+    for name, streamed in _residencies(op, fixed, accelerator):
         if op.gemm is None:
             pool = _vector_pool(op, fixed, workload, streamed, name, accelerator, timing)
         else:
@@ -88,9 +88,11 @@ def fixed_candidates(
     return tuple(found)
 
 
-def _residencies(op: Op, fixed: FixedMapping) -> list[tuple[str, frozenset[str]]]:
+def _residencies(
+    op: Op, fixed: FixedMapping, accelerator: Accelerator
+) -> list[tuple[str, frozenset[str]]]:
     if fixed.stream is None:
-        return list(variants(op))
+        return list(variants(op, accelerator))
     return [("fixed", _streamed(op, fixed.stream))]
 
 
@@ -137,9 +139,13 @@ def _require_legal(
         fixed.order or "nmk",
     )
     streamed = _streamed(op, fixed.stream or ())
+    found = objections(op, workload, given, streamed, accelerator)
+    if fixed.stream is not None and accelerator.scratchpad.cacheless:
+        kept = [name for name in (*op.inputs, op.output) if name not in streamed]
+        why = "without a cache everything streams, "
+        found += [(why + f"'{name}' too", "stream: [inputs, output]") for name in kept]
     wrong = [
-        Mistake("M340", f"operator '{op.name}': {why}", hint, fixed.location)
-        for why, hint in objections(op, workload, given, streamed, accelerator)
+        Mistake("M340", f"operator '{op.name}': {why}", hint, fixed.location) for why, hint in found
     ]
     if wrong:
         raise AccelsimError(wrong)

@@ -116,6 +116,8 @@ def array_workspace(
     streamed: frozenset[str],
     alignment: int,
     buffering: int = 2,
+    *,
+    reuse: bool = True,
 ) -> Layout:
     """Workspace of an array operator from its tiling alone."""
     op, gemm = operands.op, operands.gemm
@@ -132,7 +134,7 @@ def array_workspace(
     )
     return array_layout(
         sizes,
-        count_fills(len(blocks), runs, len(pixels), len(reductions), tiling.order),
+        count_fills(len(blocks), runs, len(pixels), len(reductions), tiling.order, reuse=reuse),
         alignment,
         stream_a=operands.a.name in streamed,
         stream_b=operands.b.name in streamed,
@@ -161,15 +163,19 @@ def vector_workspace(
     streamed: frozenset[str],
     alignment: int,
     buffering: int = 2,
+    *,
+    reuse: bool = True,
 ) -> Layout:
-    """Workspace of a vector operator from its tiling alone."""
+    """Workspace of a vector operator from its tiling alone. ``reuse``: constants that are not
+    tiled are loaded once; else with every tile."""
     output = workload.tensors[op.output]
     kinds = tile_kinds(op, workload, tiling)
     slots = range(min(kinds.tiles, buffering))
     wanted: list[tuple[str, int, int]] = []
     for tensor, tiled in constants_of(op, workload):
         size = largest(op, tensor, output, kinds) if tiled else tensor.bytes
-        wanted += [(f"const:{tensor.name}", slot, size) for slot in (slots if tiled else (0,))]
+        used = slots if tiled or not reuse else (0,)
+        wanted += [(f"const:{tensor.name}", slot, size) for slot in used]
     for name in op.inputs:
         if name in streamed:
             size = largest(op, workload.tensors[name], output, kinds)

@@ -147,6 +147,8 @@ def _keep(
     Tile buffers begin at address 0. A tensor whose resident form needs fewer buffers than the
     streamed one that was reckoned with leaves the difference unused.
     """
+    if accelerator.scratchpad.cacheless:
+        return {}
     capacity, alignment = accelerator.scratchpad.bytes, accelerator.scratchpad.alignment_bytes
     turn = {op.name: index for index, op in enumerate(workload.ops)}
     kept: dict[str, Kept] = {}

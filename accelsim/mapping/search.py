@@ -146,12 +146,12 @@ def require_legal(
 
 def workspace(op: Op, workload: Workload, accelerator: Accelerator, candidate: Candidate) -> Layout:
     """The tile buffers of a candidate, with offsets from its buffer address."""
-    alignment = accelerator.scratchpad.alignment_bytes
-    slots = accelerator.scratchpad.buffering
+    pad, tiling = accelerator.scratchpad, candidate.tiling
+    how = (tiling, candidate.streamed, pad.alignment_bytes, pad.buffering)
     if op.gemm is not None:
         operands = array_op(op, workload, accelerator.array)
-        return array_workspace(operands, candidate.tiling, candidate.streamed, alignment, slots)
-    return vector_workspace(op, workload, candidate.tiling, candidate.streamed, alignment, slots)
+        return array_workspace(operands, *how, reuse=not pad.cacheless)
+    return vector_workspace(op, workload, *how, reuse=not pad.cacheless)
 
 
 def lower_bounds(workload: Workload, accelerator: Accelerator) -> dict[str, int]:
@@ -195,9 +195,10 @@ def _stored_bytes(workload: Workload, accelerator: Accelerator, timing: Timing) 
     }
 
 
-def variants(op: Op) -> tuple[tuple[str, frozenset[str]], ...]:
+def variants(op: Op, accelerator: Accelerator) -> tuple[tuple[str, frozenset[str]], ...]:
     """Residency variants of an operator as (name, streamed tensors): the inputs all resident, all
-    streamed or one of two, each with the output resident or streamed."""
+    streamed or one of two, each with the output resident or streamed. Without a cache: all
+    streamed."""
     inputs: list[tuple[str, tuple[str, ...]]] = [("", ())]
     if len(op.inputs) == 2:
         inputs += [("in0", op.inputs[:1]), ("in1", op.inputs[1:])]
@@ -208,7 +209,7 @@ def variants(op: Op) -> tuple[tuple[str, frozenset[str]], ...]:
         found.append((f"stream-{name}" if name else "resident", frozenset(streamed)))
         both = f"stream-{name}+out" if name else "stream-out"
         found.append((both, frozenset((*streamed, op.output))))
-    return tuple(found)
+    return tuple(found[-1:] if accelerator.scratchpad.cacheless else found)
 
 
 def _array_candidates(
@@ -226,7 +227,7 @@ def _array_candidates(
     before = array_pool_cycles(op, workload, timing)
     alignment = accelerator.scratchpad.alignment_bytes
     kept: list[Candidate] = []
-    for name, streamed in variants(op):
+    for name, streamed in variants(op, accelerator):
         resident = [t for t in (*op.inputs, op.output) if t not in streamed]
         demand = sum(align(workload.tensors[t].bytes, alignment) for t in resident)
         kept += choose(
@@ -246,7 +247,7 @@ def _pool(op: Op, workload: Workload, accelerator: Accelerator, *, wide: bool) -
     if op.gemm is None:
         return [
             list(vector_candidates(op, workload, streamed, name, accelerator, timing, wide=wide))
-            for name, streamed in variants(op)
+            for name, streamed in variants(op, accelerator)
         ]
     operands = array_op(op, workload, accelerator.array)
     sizes = row_sizes(operands) if wide else part_row_sizes(operands)
@@ -258,7 +259,7 @@ def _pool(op: Op, workload: Workload, accelerator: Accelerator, *, wide: bool) -
             for nest in found
             for hidden in ((before, None) if operands.constant else (None,))
         ]
-        for name, streamed in variants(op)
+        for name, streamed in variants(op, accelerator)
     ]
 
 

@@ -54,10 +54,12 @@ class Choice:
 
 def search_space(op: Op, workload: Workload, accelerator: Accelerator, timing: Timing) -> Space:
     """Count the mappings of an operator."""
-    residencies = len(variants(op))
+    residencies = len(variants(op, accelerator))
     if op.gemm is None:
         tilings = list(vector_tilings(op, workload, accelerator.vector.lanes, wide=True))
         count = len(tilings)
+        if accelerator.scratchpad.cacheless:
+            return Space(count, 1, 1, count, residencies, count * residencies)
         # With everything resident there is one tile.
         return Space(count, 1, 1, count, residencies, 1 + count * (residencies - 1))
     operands = array_op(op, workload, accelerator.array)

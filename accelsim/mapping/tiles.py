@@ -276,16 +276,21 @@ class Fills:
     bias_refetch: int
 
 
-def count_fills(blocks: int, runs: int, pixels: int, reductions: int, order: str) -> Fills:
+def count_fills(
+    blocks: int, runs: int, pixels: int, reductions: int, order: str, *, reuse: bool = True
+) -> Fills:
     """Fills of the loop nest with the groups outermost, then ``order`` (``nmk`` or ``mnk``).
 
     ``blocks`` channel blocks in ``runs`` equal runs (one per group or set of groups); ``pixels``
     and ``reductions`` tiles of m and k. A buffer is refilled when the tile it should hold changes:
     the operand that an outer loop holds is fetched once, unless k is cut and the inner loop walks
-    all of k in between.
+    all of k in between. Without ``reuse`` every tile fetches its operands anew, and every output
+    tile its bias.
     """
     per_run = blocks // runs
-    if order == "nmk":
+    if not reuse:
+        weight_refetch, input_refetch, bias_refetch = pixels, per_run, pixels
+    elif order == "nmk":
         weight_refetch = pixels if reductions > 1 else 1
         input_refetch = per_run if pixels * reductions > 1 else 1
         bias_refetch = 1

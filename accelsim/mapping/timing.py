@@ -104,6 +104,8 @@ class Timing:
         """Constants travel as activations do."""
         self.compresses = accelerator.compression is not None
         """Constants are stored compressed."""
+        self.reuses = not accelerator.scratchpad.cacheless
+        """A tile that does not change is not fetched again."""
         self._constant_rate = Fraction(home.bytes_per_second, accelerator.clock_hz)
         self._constant_fixed = (
             self.dma_fixed - accelerator.dram.latency_cycles + home.latency_cycles

@@ -85,7 +85,7 @@ def vector_candidate(
     kinds = tile_kinds(op, workload, tiling)
     alignment = accelerator.scratchpad.alignment_bytes
     slots = accelerator.scratchpad.buffering
-    layout = vector_workspace(op, workload, tiling, streamed, alignment, slots)
+    layout = vector_workspace(op, workload, tiling, streamed, alignment, slots, reuse=timing.reuses)
     constants = constants_of(op, workload)
     inputs = [workload.tensors[name] for name in op.inputs]
     sliced = [tensor for tensor, tiled in constants if tiled]
@@ -111,15 +111,17 @@ def vector_candidate(
         read += many * sum(sizes)
         fixed += many * sum(parts)
         stored += many * sum(timing.stored(size) for size in parts)
-    fixed += sum(once)
-    stored += sum(timing.stored(size) for size in once)
+    times = 1 if timing.reuses else kinds.tiles
+    fixed += times * sum(once)
+    stored += times * sum(timing.stored(size) for size in once)
     stores = kinds.tiles if op.output in streamed else 0
     written = output.bytes if stores else 0
     last = timing.dma(out_bytes(kinds.last)) if stores else 0
     start = kinds.kinds[0][0]
     first = sum(timing.constant(size) for size in (*once, *loads(sliced, start)))
     first += sum(timing.dma(size) for size in loads(moved, start))
-    flow = Flow(transfers + len(once), read + fixed, stores, written, first, last, constants=fixed)
+    transfers += times * len(once)
+    flow = Flow(transfers, read + fixed, stores, written, first, last, constants=fixed)
     return Candidate(
         name=f"{variant}/m{tiling.m}n{tiling.n}k1",
         tiling=tiling,

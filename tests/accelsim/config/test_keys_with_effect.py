@@ -133,6 +133,20 @@ energy:
     assert table.entries["mac.compute"].value == 1.0
 
 
+def test_a_cacheless_machine_moves_more(machine: Path) -> None:
+    network = machine.parent / "net.yaml"
+    network.write_text(NETWORK)
+    moved = [
+        evaluate(
+            accelsim.read_network(network),
+            accelsim.load_accelerator(machine, {"scratchpad.cacheless": cacheless}),
+        ).dram_bytes
+        for cacheless in (False, True)
+    ]
+    # The tensors between the three operators go out and come back.
+    assert moved[1] >= moved[0] + 2 * (32 * 16 * 16 + 32 * 16 * 16)
+
+
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_a_banked_dram_at_the_slowest_clock_that_is_taken_still_ends(
     machine: Path, kind: str

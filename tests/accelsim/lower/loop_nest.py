@@ -56,9 +56,10 @@ Moved = tuple[TaskKind, int, int]
 """(kind of a command, scratchpad bytes that it moves by DMA, MACs)."""
 
 
-def commands(op: Op, workload: Workload, step: Step) -> Iterator[Moved]:
+def commands(op: Op, workload: Workload, step: Step, *, cacheless: bool = False) -> Iterator[Moved]:
     """What an array operator's commands must be, set-ups apart: a buffer is filled whenever the
-    tile that it should hold is another one than it does hold."""
+    tile that it should hold is another one than it does hold (without a cache: for every tile, the
+    bias for every output tile)."""
     operands, streamed = array_op(op, workload), step.candidate.streamed
     has_b = operands.constant or operands.b.name in streamed
     held: dict[str, object] = {}
@@ -70,6 +71,8 @@ def commands(op: Op, workload: Workload, step: Step) -> Iterator[Moved]:
 
     for tile in array_tiles(op, workload, step.candidate.tiling):
         b = bias = 0
+        if cacheless:
+            held = {} if tile.first else {"bias": tile.block}
         if has_b and changes("b", (tile.block, tile.k)):
             b = operands.b_bytes(tile.k, tile.block)
         if operands.bias is not None and changes("bias", tile.block):
