@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from accelsim.arch.parts import Accelerator
 from accelsim.config.types import RunConfig
-from accelsim.cost.energy import energy_notes
+from accelsim.cost.kinds import CoreKind, kinds_notes
 from accelsim.execution import MOST_WRITTEN, Execution
 from accelsim.figures import Simulated
 from accelsim.workload.graph import Workload
@@ -17,16 +16,16 @@ from accelsim.workload.graph import Workload
 
 def describe(config: RunConfig, workload: Workload, done: Simulated | None) -> dict[str, Any]:
     """What a reader must know beside the figures, the content of the named files included."""
-    campaign = config.faults
+    campaign, images = config.faults, done.images if done else 1
     return {
         "network": workload.name,
         "model": Path(config.workload.model).name,
         "model_sha256": file_sha256(config.workload.model),
         "data_sha256": file_sha256(config.data.file) if config.data else None,
         "operators": len(workload.ops),
-        "macs": workload.macs,
+        "macs": workload.macs * images,
         "weight_bytes": workload.weight_bytes,
-        "batch": config.workload.batch,
+        "batch": config.workload.batch * images,
         "fallbacks": list(workload.fallbacks),
         "simulated": config.simulate,
         "seed": campaign.seed if campaign else None,
@@ -55,32 +54,64 @@ NOT_SIMULATED: Mapping[str, Any] = {
 
 def describe_machine(config: RunConfig, done: Simulated) -> dict[str, Any]:
     """The simulated machine, and how much of its scratchpad counts for safety."""
-    acc, used = done.accelerator, done.plan.peak_bytes
-    idle = acc.scratchpad.bytes - used
+    acc = done.accelerator
     return {
-        "accelerator": acc.name,
-        "array": (f"{acc.cores} cores of " if acc.cores > 1 else "")
-        + f"{acc.array.rows} x {acc.array.cols} {acc.array.dataflow}, "
-        f"overlap {acc.array.overlap}",
+        "accelerator": config.system.name if config.system is not None else acc.name,
+        "array": "; ".join(map(_array, done.kinds)),
         "clock_hz": acc.clock_hz,
         "energy_table": acc.energy_table,
-        "protection": dict(acc.protection),
+        "protection": _protection(done),
         "notes": [
-            *energy_notes(acc),
+            *kinds_notes(done.kinds),
             *(
                 ["simulated as if quantised to int8: the file holds other number formats"]
                 if config.workload.precision == "int8"
                 else []
             ),
-            *(_idle_note(idle, acc) if acc.cores == 1 else ()),
+            *(() if done.several else _idle_note(done)),
+            *_core_notes(config, done),
             *large_notes(done.schedule),
         ],
     }
 
 
-def _idle_note(idle: int, accelerator: Accelerator) -> tuple[str]:
+def _protection(done: Simulated) -> dict[str, str]:
+    """Structure -> protection; by kind of core only where kinds differ in it."""
+    first = dict(done.kinds[0].machine.protection)
+    if all(kind.machine.protection == first for kind in done.kinds):
+        return first
+    return {
+        f"{kind.label} {structure}": name
+        for kind in done.kinds
+        for structure, name in kind.machine.protection.items()
+    }
+
+
+def _array(kind: CoreKind) -> str:
+    """The cores of a kind and their array."""
+    acc, count = kind.machine, kind.machine.cores
+    array = acc.array
+    cores = f"{count} cores of " if count > 1 else "1 core of " if kind.label else ""
+    name = f"{kind.label}: " if kind.label else ""
+    return f"{name}{cores}{array.rows} x {array.cols} {array.dataflow}, overlap {array.overlap}"
+
+
+def _core_notes(config: RunConfig, done: Simulated) -> list[str]:
+    """What is particular to several cores."""
+    notes = []
+    if done.images > 1:
+        notes.append(
+            f"one run makes {done.images} independent inferences of the network side by side"
+        )
+    if config.system is not None and config.system.link is not None:
+        notes.append("the link of the cores and its buffer have no energy and no area figures")
+    return notes
+
+
+def _idle_note(done: Simulated) -> tuple[str]:
+    size = done.accelerator.scratchpad.bytes
     return (
-        f"{idle} of {accelerator.scratchpad.bytes} scratchpad bytes are never allocated: they are "
+        f"{size - done.plan.peak_bytes} of {size} scratchpad bytes are never allocated: they are "
         "not safety-related and count in no failure rate",
     )
 

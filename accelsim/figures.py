@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from accelsim.arch.parts import Accelerator
-from accelsim.cost.activity import Activity
 from accelsim.cost.area import AreaBreakdown
-from accelsim.cost.bands import energy_bands
 from accelsim.cost.energy import EnergyBreakdown
-from accelsim.cost.program_activity import ProgramActivity
+from accelsim.cost.kinds import CoreKind, kinds_bands, kinds_constants
 from accelsim.cost.summary import energy_curves
 from accelsim.execution import Execution
 from accelsim.metrics import KNOWN, Metric
@@ -32,6 +30,10 @@ class Simulated:
 
     workload: Workload
     accelerator: Accelerator
+    """What all cores share of it (clock, backing memories) stands for the design; of several kinds
+    of cores it is the one whose scratchpad is fullest, which ``plan`` tells the size of."""
+    kinds: tuple[CoreKind, ...]
+    """All cores, by kind."""
     plan: MemoryPlan
     schedule: Execution
     layers: tuple[LayerRow, ...]
@@ -40,19 +42,32 @@ class Simulated:
     exposures: tuple[Exposure, ...] | None
     """None for a schedule that is too large to be written out."""
     energy: EnergyBreakdown
-    energy_by_op: dict[str, EnergyBreakdown]
+    energy_by_step: Mapping[int, EnergyBreakdown]
+    """Step of a row of ``layers`` -> its energy, without static and clock energy."""
     area: AreaBreakdown
     bounds_cycles: dict[str, int]
     """Lower bounds of the makespan by resource."""
     unprotected_cycles: int
     """Makespan of the same plan on the same machine without its protections."""
     batch: int = 1
-    """Inferences that one run of the network makes."""
+    """Inferences that one run makes."""
+    images: int = 1
+    """Independent runs of the network among them, side by side on several cores."""
 
     @property
     def cycles(self) -> int:
         """Makespan in cycles."""
         return self.schedule.cycles
+
+    @property
+    def pes(self) -> int:
+        """Processing elements of all cores."""
+        return sum(kind.pes for kind in self.kinds)
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one core."""
+        return len(self.kinds) > 1 or self.accelerator.cores > 1
 
     @property
     def trace(self) -> Trace:
@@ -70,7 +85,7 @@ def simulation_metrics(done: Simulated) -> dict[str, Metric]:
     acc, plan, cycles = done.accelerator, done.plan, done.cycles
     did = work_totals(done.schedule.program)
     seconds = cycles / acc.clock_hz
-    pes = acc.array.rows * acc.array.cols * acc.cores
+    pes = done.pes
     macs = did.macs
     base_cycles = done.unprotected_cycles
     protection_area = sum(done.area.protection.values())
@@ -97,7 +112,7 @@ def simulation_metrics(done: Simulated) -> dict[str, Metric]:
             metric("sram.lower_bound_bytes", plan.lower_bound_bytes, "plan"),
             metric("plan.traffic_bytes", plan.traffic_bytes, "plan"),
             metric("plan.spill_bytes", plan.spill_bytes, "plan"),
-            metric("plan.excess_bytes", excess_bytes(done.workload, plan), "plan"),
+            metric("plan.excess_bytes", excess_bytes(done.workload, plan, done.images), "plan"),
             metric("plan.proved", int(plan.proved), "plan"),
             metric(
                 "protection.area_overhead",
@@ -111,7 +126,7 @@ def simulation_metrics(done: Simulated) -> dict[str, Metric]:
 
 def _energy_metrics(done: Simulated) -> list[tuple[str, Metric]]:
     """Energy by level (they sum to the total), and the band of the total."""
-    energy, bands = done.energy, energy_bands(run_activity(done), done.accelerator)
+    energy, bands = done.energy, kinds_bands(done.kinds)
     on_chip = energy.scratchpad_j + energy.weight_sram_j + energy.accumulators_j
     return [
         metric("energy.dram_j", energy.dram_j + energy.weight_memory_j, "cost"),
@@ -125,24 +140,21 @@ def _energy_metrics(done: Simulated) -> list[tuple[str, Metric]]:
     ]
 
 
-def run_activity(done: Simulated) -> Activity:
-    """Totals of the whole run, makespan included."""
-    did = ProgramActivity(done.accelerator).program(done.schedule.program)
-    return replace(did, cycles=done.cycles)
-
-
-def compulsory_bytes(workload: Workload) -> int:
-    """DRAM bytes that no plan avoids: every weight, bias and graph input read once (of a table only
-    the rows that are picked), every graph output written once."""
+def compulsory_bytes(workload: Workload, images: int = 1) -> int:
+    """DRAM bytes that no plan avoids: every weight and bias read once (of a table only the rows
+    that are picked), and for each of ``images`` independent runs every graph input read once and
+    every graph output written once."""
     made = (name for name in dict.fromkeys(workload.outputs) if name in workload.producer)
     written = sum(workload.tensors[name].bytes for name in made)
-    return sum(workload.least_read_bytes.values()) + written
+    least, inputs = workload.least_read_bytes, set(workload.inputs)
+    read = sum(size * (images if name in inputs else 1) for name, size in least.items())
+    return read + images * written
 
 
-def excess_bytes(workload: Workload, plan: MemoryPlan) -> int:
+def excess_bytes(workload: Workload, plan: MemoryPlan, images: int = 1) -> int:
     """DRAM bytes of a plan beyond the compulsory ones; 0 also where a plan needs fewer, because a
     strided operator skips parts of its input."""
-    return max(0, plan.traffic_bytes - compulsory_bytes(workload))
+    return max(0, plan.traffic_bytes - compulsory_bytes(workload, images))
 
 
 def layer_table(done: Simulated) -> tuple[dict[str, Any], ...]:
@@ -153,7 +165,7 @@ def layer_table(done: Simulated) -> tuple[dict[str, Any], ...]:
     rows = []
     for row in done.layers:
         share = row.advance_cycles / done.cycles if done.cycles else 0.0
-        energy = done.energy_by_op[row.op].with_share_of(done.energy, share)
+        energy = done.energy_by_step[row.step].with_share_of(done.energy, share)
         parts = energy.parts()
         rows.append(
             {
@@ -185,7 +197,7 @@ def plan_table(done: Simulated) -> dict[str, Any]:
                 for name, address in (step.addresses or {}).items()
             },
         }
-        for step in (plan.steps if done.accelerator.cores == 1 else ())  # addresses of one core
+        for step in (() if done.several else plan.steps)  # addresses of one core
     ]
     return {
         "schema": "accelsim/plan/v1",
@@ -207,8 +219,7 @@ def plan_table(done: Simulated) -> dict[str, Any]:
 
 def roofline(done: Simulated) -> dict[str, Any]:
     """Array operators as points (MACs per DRAM byte, MACs per cycle) under the machine's roof."""
-    acc = done.accelerator
-    peak = acc.array.rows * acc.array.cols * acc.cores
+    peak = done.pes
     points = []
     for row in done.layers:
         moved = row.dram_read_bytes + row.dram_write_bytes
@@ -223,7 +234,7 @@ def roofline(done: Simulated) -> dict[str, Any]:
             )
     return {
         "peak_macs_per_cycle": peak,
-        "dram_bytes_per_cycle": float(acc.dram_bytes_per_cycle),
+        "dram_bytes_per_cycle": float(done.accelerator.dram_bytes_per_cycle),
         "points": points,
     }
 
@@ -234,7 +245,7 @@ def chart_data(done: Simulated) -> dict[str, Any]:
         **live_bytes(done.schedule),
         "roofline": roofline(done),
         "busy": dict(done.busy),
-        **energy_curves(done.energy, run_activity(done), done.accelerator),
+        **energy_curves(done.energy, kinds_bands(done.kinds), kinds_constants(done.kinds)),
         "area": {
             **done.area.blocks,
             **{f"{k} protection": v for k, v in done.area.protection.items() if v},

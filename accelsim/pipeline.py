@@ -12,7 +12,9 @@ from accelsim.arch.parts import Accelerator
 from accelsim.config.load import load_study
 from accelsim.config.types import RunConfig, Study
 from accelsim.cost.area import area
-from accelsim.cost.energy import energy, energy_by_op
+from accelsim.cost.energy import energy_by_op
+from accelsim.cost.kinds import CoreKind, kinds_energy
+from accelsim.cost.program_activity import ProgramActivity
 from accelsim.description import describe
 from accelsim.errors import AccelsimError, Mistake
 from accelsim.execution import Execution, bare_cycles, executed
@@ -124,7 +126,7 @@ def check_early(study: Study) -> References:
     Raises:
         AccelsimError: V601, V602, and those of the network reader and of the fault campaign.
     """
-    from accelsim.stages.cores import check_cores
+    from accelsim.stages.cores_check import check_cores
 
     mistakes: list[Mistake] = []
     references: References = {}
@@ -139,10 +141,10 @@ def check_early(study: Study) -> References:
         except AccelsimError as error:
             mistakes += [m for m in error.mistakes if m not in mistakes]
         read = (variant.workload, variant.data, variant.faults, variant.simulate)
-        machine = variant.accelerator.array if variant.accelerator else None
-        if (*read, machine) in seen:
+        arrays = [machine.array for machine in variant.machines]
+        if (*read, arrays) in seen:
             continue
-        seen.append((*read, machine))
+        seen.append((*read, arrays))
         try:
             _check_inputs(variant)
         except AccelsimError as error:
@@ -223,13 +225,14 @@ def explain_config(config: str | Path, overrides: Mapping[str, object] | None = 
         raise AccelsimError(
             Mistake("U011", f"'{config}' simulates nothing: there is no mapping", "simulate: true")
         )
-    workload, machine = read_workload(study.base), study.base.accelerator
-    if machine is not None and machine.cores > 1:
-        from accelsim.multicore.text import assignment_text
-        from accelsim.stages.cores import assigned, check_cores
+    workload = read_workload(study.base)
+    if study.base.several:
+        from accelsim.stages.cores import assigned
+        from accelsim.stages.cores_check import check_cores
+        from accelsim.stages.cores_text import choice_text
 
         check_cores(study.base)
-        return assignment_text(assigned(study.base, workload))
+        return choice_text(assigned(study.base, workload))
     return explain_mapping(study.base, workload)
 
 
@@ -289,7 +292,7 @@ def run_variant(
 
 def _simulated(config: RunConfig, workload: Workload, *, exact_events: bool) -> Simulated:
     """The design on one core, or on several."""
-    if config.accelerator is not None and config.accelerator.cores > 1:
+    if config.several:
         from accelsim.stages.cores import simulate_cores
 
         return simulate_cores(config, workload, exact_events=exact_events)
@@ -320,10 +323,10 @@ def read_workload(config: RunConfig) -> Workload:
     )
     if not config.simulate:
         return workload
-    assert config.accelerator is not None, "the config reader asks for a machine"
     if chosen.precision == "int8":
         workload = as_int8(workload)
-    require_precision(workload, config.accelerator.array, config.locations.get("workload.model"))
+    for machine in config.machines:
+        require_precision(workload, machine.array, config.locations.get("workload.model"))
     return workload
 
 
@@ -352,16 +355,20 @@ def simulate_design(
         times = block_times(schedule.folded)
         layers = layer_rows_of(schedule.folded, pes=pes, times=times)
         busy = busy_of(schedule.folded, times)
+    did = ProgramActivity(acc).program(program)
+    by_op = energy_by_op(program, acc)
+    kinds = (CoreKind(acc, replace(did, cycles=schedule.cycles)),)
     return Simulated(
         workload=workload,
         accelerator=acc,
+        kinds=kinds,
         plan=plan,
         schedule=schedule,
         layers=layers,
         busy=busy,
         exposures=None if flat is None else exposures(flat),
-        energy=energy(program, schedule.cycles, acc),
-        energy_by_op=energy_by_op(program, acc),
+        energy=kinds_energy(kinds),
+        energy_by_step={row.step: by_op[row.op] for row in layers},
         area=area(acc),
         bounds_cycles=lower_bounds(workload, acc),
         unprotected_cycles=_unprotected_cycles(workload, acc, plan, schedule, exact_events),

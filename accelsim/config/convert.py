@@ -22,7 +22,9 @@ from accelsim.arch.parts import (
     SystolicArray,
     VectorUnit,
 )
+from accelsim.arch.system import Link, System
 from accelsim.config.array import ArrayPart
+from accelsim.config.cores import ParallelPart, SystemPart
 from accelsim.config.hardware import (
     AcceleratorPart,
     AccelergyPart,
@@ -31,7 +33,7 @@ from accelsim.config.hardware import (
     EnergyPart,
     ScratchpadPart,
 )
-from accelsim.config.problems import where
+from accelsim.config.problems import find, where
 from accelsim.config.requirements import SafetyPart
 from accelsim.config.schema import RUN, DataPart, FaultsPart, MappingPart
 from accelsim.config.semantics import Draft, path_of
@@ -40,6 +42,7 @@ from accelsim.config.types import (
     FaultsConfig,
     LayerMapping,
     MappingConfig,
+    ParallelConfig,
     Rate,
     RunConfig,
     SafetyConfig,
@@ -79,6 +82,8 @@ def run_config(name: str, draft: Draft, seed: int | None) -> RunConfig:
         ),
         simulate=part.simulate,
         accelerator=accelerator(machine, tree) if machine is not None else None,
+        system=system(part.system, tree) if part.system is not None else None,
+        parallel=_parallel(part.parallel) if part.parallel is not None else None,
         mapping=_mapping(part.mapping),
         schedule=ScheduleConfig(**part.schedule.model_dump()),
         data=_data(part.data, tree) if part.data is not None else None,
@@ -111,6 +116,23 @@ def accelerator(part: AcceleratorPart, tree: Node, at: str = "accelerator.") -> 
         energy_options=_energy(part.energy, tree, at),
         cores=part.cores,
     )
+
+
+def system(part: SystemPart, tree: Node, at: str = "system.") -> System:
+    """The system of a validated system part of ``tree``, where its keys begin with ``at`` (empty
+    for a file of its own). AccelsimError as of :func:`accelerator`, and A150."""
+    inside: tuple[str, ...] = tuple(at.split(".")[:-1])
+    cores: list[Accelerator] = []
+    for index, core in enumerate(part.cores):
+        node = find(tree, (*inside, "cores", index, "accelerator"))[1]
+        cores += [accelerator(core.accelerator, node, at="")] * core.count
+    link = part.link
+    made = None if link is None else Link(link.bandwidth, link.buffer, link.latency_cycles)
+    return System(part.name, tuple(cores), made, part.sync_cycles)
+
+
+def _parallel(part: ParallelPart) -> ParallelConfig:
+    return ParallelConfig(part.strategy, part.images)
 
 
 def _mapping(part: MappingPart) -> MappingConfig:
@@ -254,6 +276,8 @@ _PATHS: tuple[tuple[type, str], ...] = (
 )
 """Fields that hold the absolute path of a file."""
 _LEFT_OUT = ("locations", "location")
+_LEFT_OUT_EMPTY = ("system", "parallel")
+"""Parts that are left out where a run has none: its text, and its hash, are as without them."""
 
 
 def _plain(value: Any, folder: str) -> Any:
@@ -263,6 +287,7 @@ def _plain(value: Any, folder: str) -> Any:
             field.name: _plain(getattr(value, field.name), folder)
             for field in fields(value)
             if field.name not in _LEFT_OUT
+            and not (field.name in _LEFT_OUT_EMPTY and getattr(value, field.name) is None)
         }
         for kind, key in _PATHS:
             if isinstance(value, kind) and isinstance(made.get(key), str):

@@ -147,7 +147,7 @@ def _walk(
         dotted = f"{path}.{name}" if path else name
         yield dotted, (info, model)
         inner = model_inside(info.annotation)
-        if inner is not None:
+        if inner is not None and dotted != "system.cores.accelerator":  # as below 'accelerator'
             yield from _walk(inner, dotted)
 
 

@@ -1,9 +1,9 @@
 """Files that name files: ``extends``, and parts given as a path.
 
-A string where ``accelerator`` or ``safety`` expects a mapping is a file, relative to the file that
-names it. ``extends`` lays a file over another one of its kind. Every node keeps the position in the
-file that really holds it. Only a run config has parts; every file is read once, and how many there
-are and how far they lead is bounded.
+A string where ``accelerator``, ``safety`` or ``system`` expects a mapping is a file, relative to
+the file that names it; so is the accelerator of a system's core. ``extends`` lays a file over
+another one of its kind. Every node keeps the position in the file that really holds it. Only a run
+config has parts; every file is read once, and how many there are and how far they lead is bounded.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from accelsim.config.merge import expand, merge, without
+from accelsim.config.merge import expand, merge, misplaced, without
 from accelsim.config.problems import Problems
 from accelsim.config.schema import ACCELERATOR, RUN, SAFETY, SYSTEM
 from accelsim.config.yamlpos import Entry, Node, read_file
 from accelsim.errors import AccelsimError, Location, suggest
 
-PARTS = {"accelerator": ACCELERATOR, "safety": SAFETY}
+PARTS = {"accelerator": ACCELERATOR, "safety": SAFETY, "system": SYSTEM}
 """Keys that take a path, and the schema of the file it leads to."""
 
 MAX_FILES = 100
@@ -188,6 +188,30 @@ def include_parts(root: Node, files: Files, chain: Chain) -> Node:
         part = load_tree(path, schema, files, chain, entry.node.location)
         root = _with(root, key, replace(part, whole=True))
     return root
+
+
+def include_cores(system: Node, files: Files, chain: Chain) -> Node:
+    """The accelerators of a system's cores read in where they are named, each with its overrides
+    laid over it. Anything that is no such list is left to the models."""
+    entry = system.entries.get("cores")
+    if entry is None or not isinstance(entry.node.value, tuple):
+        return system
+    cores = tuple(_core(core, files, chain) for core in entry.node.value)
+    return _with(system, "cores", replace(entry.node, value=cores))
+
+
+def _core(core: Node, files: Files, chain: Chain) -> Node:
+    if isinstance(core.value, str):  # short for {accelerator: path}
+        core = replace(core, value={"accelerator": Entry(core.location, core)})
+    core = include_parts(core, files, chain)
+    machine, over = core.entries.get("accelerator"), core.entries.get("overrides")
+    if machine is None or over is None or not isinstance(over.node.value, Mapping):
+        return core
+    laid = expand(over.node, files.problems)
+    for path, value, at in misplaced(machine.node, laid):
+        message = f"cannot set a key of '{path}': it is {str(value.plain)[:40]!r}, not a mapping"
+        files.problems.add("C003", message, f"it is given at {value.location}", at)
+    return _with(core, "accelerator", merge(machine.node, laid))
 
 
 def _extended(root: Node, schema: str, files: Files, chain: Chain) -> Node:

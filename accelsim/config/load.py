@@ -12,7 +12,14 @@ from accelsim.arch.parts import Accelerator
 from accelsim.config.convert import accelerator, canonical_json, run_config
 from accelsim.config.fields import LARGEST
 from accelsim.config.hardware import AcceleratorPart
-from accelsim.config.include import Chain, Files, follow, include_parts, load_tree
+from accelsim.config.include import (
+    Chain,
+    Files,
+    follow,
+    include_cores,
+    include_parts,
+    load_tree,
+)
 from accelsim.config.merge import as_node, expand, merge, misplaced, without
 from accelsim.config.problems import Problems, failed_keys, validate
 from accelsim.config.schema import ACCELERATOR, RUN, RunPart
@@ -60,7 +67,7 @@ def load_study(
     whole, single = _override_trees(overrides or {}, folder, files, chain)
     single = _applicable(root, single, problems)
     root = merge(merge(root, whole), single)
-    drafts = _drafts(root, without(single, _STUDY_KEYS), problems)
+    drafts = _drafts(root, without(single, _STUDY_KEYS), files, chain)
     name = _name(root, shown, problems)
     entry = root.entries.get("targets")
     targets = read_targets(entry.node if entry else None, drafts, problems)
@@ -158,10 +165,11 @@ def _not_variants(node: Node, problems: Problems) -> None:
     problems.add("C003", "variants must be a mapping", hint, node.location)
 
 
-def _drafts(root: Node, single: Node, problems: Problems) -> dict[str, Draft]:
+def _drafts(root: Node, single: Node, files: Files, chain: Chain) -> dict[str, Draft]:
     """The base run and all variants, validated."""
+    problems = files.problems
     base = without(root, ("variants", "targets"))
-    drafts = {BASE: _draft(base, problems)}
+    drafts = {BASE: _draft(base, files, chain)}
     entry = root.entries.get("variants")
     if entry is None or entry.node.value is None:
         return drafts
@@ -180,7 +188,7 @@ def _drafts(root: Node, single: Node, problems: Problems) -> dict[str, Draft]:
             continue
         overlay = _forgiven(overlay, base)
         problems.variant = name
-        drafts[name] = _draft(_overlaid(merge(base, overlay), single), problems)
+        drafts[name] = _draft(_overlaid(merge(base, overlay), single), files, chain)
         problems.variant = None
     return drafts
 
@@ -219,8 +227,14 @@ def _overlaid(tree: Node, single: Node) -> Node:
     return merge(tree, without(single, removed))
 
 
-def _draft(tree: Node, problems: Problems) -> Draft:
-    """One run validated part by part, so that a mistake in one does not hide those in others."""
+def _draft(tree: Node, files: Files, chain: Chain) -> Draft:
+    """One run validated part by part, so that a mistake in one does not hide those in others. What
+    a system's cores are is read here, wherever their list came from."""
+    problems = files.problems
+    system = tree.entries.get("system")
+    if system is not None:
+        node = include_cores(system.node, files, chain)
+        tree = replace(tree, value={**tree.entries, "system": Entry(system.key, node)})
     part = validate(RunPart, tree, problems)
     bad: set[str] = set()
     if part is None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
+from accelsim.config.cores import ParallelPart, SystemPart
 from accelsim.config.fields import (
     LARGEST,
     Count,
@@ -241,6 +242,13 @@ class RunPart(Part):
     accelerator: Annotated[
         AcceleratorPart | None, about("the machine, or the path of its file")
     ] = None
+    system: Annotated[
+        SystemPart | None,
+        about("unequal cores in place of the accelerator, or the path of their file"),
+    ] = None
+    parallel: Annotated[
+        ParallelPart | None, about("how the network is spread over several cores")
+    ] = None
     simulate: Annotated[bool, about("false: fault campaign only; no cycles, energy or FMEDA")] = (
         True
     )
@@ -263,12 +271,13 @@ class RunPart(Part):
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of the three kinds of file: run, accelerator, safety."""
+    """JSON Schema (2020-12) of the four kinds of file: run, accelerator, system, safety."""
     from pydantic.json_schema import models_json_schema
 
     files: dict[str, type[BaseModel]] = {
         RUN: RunPart,
         ACCELERATOR: AcceleratorPart,
+        SYSTEM: SystemPart,
         SAFETY: SafetyPart,
     }
     _, schema = models_json_schema(
@@ -279,8 +288,13 @@ def json_schema() -> dict[str, Any]:
         definition["properties"]["schema"] = {"const": identifier, "title": "Schema"}
     run = schema["$defs"]["RunPart"]
     run["required"] = ["schema"]
-    for key in ("accelerator", "safety"):
-        run["properties"][key]["anyOf"].insert(0, {"type": "string", "format": "path"})
+    path = {"type": "string", "format": "path"}
+    for key in ("accelerator", "safety", "system"):
+        run["properties"][key]["anyOf"].insert(0, path)
+    core = schema["$defs"]["CorePart"]["properties"]
+    core["accelerator"] = {"anyOf": [path, core["accelerator"]]}
+    cores = schema["$defs"]["SystemPart"]["properties"]["cores"]
+    cores["items"] = {"anyOf": [path, cores["items"]]}
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["oneOf"] = [{"$ref": f"#/$defs/{model.__name__}"} for model in files.values()]
     return schema

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from accelsim.config.cores import SystemPart
 from accelsim.config.hardware import AcceleratorPart
 from accelsim.config.problems import Problems, find, where
 from accelsim.config.schema import RunPart
@@ -33,10 +34,13 @@ def path_of(tree: Node, dotted: str) -> str:
 
 def check_run(draft: Draft, problems: Problems) -> None:
     """Report everything that is wrong between the parts of one run."""
-    for check in (_check_presence, _check_faults, _check_files, _check_detection):
+    checks = (_check_presence, _check_parallel, _check_faults, _check_files, _check_detection)
+    for check in checks:
         check(draft, problems)
     if draft.part.accelerator is not None:
         check_energy(draft.part.accelerator, draft.tree, problems)
+    if draft.part.system is not None:
+        check_system(draft.part.system, draft.tree, problems)
 
 
 def _value(tree: Node, dotted: str) -> object:
@@ -54,7 +58,8 @@ _NEEDED = {
 def needed_parts(tree: Node) -> tuple[str, ...]:
     """Parts that a run cannot do without."""
     simulates = _value(tree, "simulate") is not False
-    return ("workload", "accelerator") if simulates else ("workload",)
+    bare = not simulates or _value(tree, "system") is not None
+    return ("workload",) if bare else ("workload", "accelerator")
 
 
 def _check_presence(draft: Draft, problems: Problems) -> None:
@@ -62,6 +67,22 @@ def _check_presence(draft: Draft, problems: Problems) -> None:
     for key in needed_parts(tree):
         if _value(tree, key) is None:
             problems.add("C002", f"'{key}' is missing", _NEEDED[key], tree.location)
+    if _value(tree, "accelerator") is not None and _value(tree, "system") is not None:
+        hint = "keep one ('accelerator: null' takes the other out of a variant)"
+        at = find(tree, ["system"])[0]
+        problems.add("C009", "both 'accelerator' and 'system' say what the machine is", hint, at)
+
+
+def _check_parallel(draft: Draft, problems: Problems) -> None:
+    """Nothing is said about spreading what runs on one core."""
+    machine = draft.part.accelerator
+    if draft.part.parallel is None or draft.part.system is not None:
+        return
+    if draft.part.simulate and (machine is None or machine.cores > 1 or "accelerator" in draft.bad):
+        return
+    message = "'parallel' says how several cores share the work; here it would have no effect"
+    hint = "accelerator.cores: 2, or a system of cores; else leave it out"
+    problems.add("C009", message, hint, find(draft.tree, ["parallel"])[0])
 
 
 def _check_faults(draft: Draft, problems: Problems) -> None:
@@ -136,15 +157,41 @@ def check_energy(
         problems.add("C009", message, hint, where(tree, f"{at}energy.clock_gating"))
 
 
+def check_system(part: SystemPart, tree: Node, problems: Problems, at: str = "system.") -> None:
+    """Every core has energy figures, and together they can be a system. The system's keys in
+    ``tree`` begin with ``at``."""
+    from accelsim.config.convert import system
+
+    inside, before = tuple(at.split(".")[:-1]), len(problems)
+    for index, core in enumerate(part.cores):
+        node = find(tree, (*inside, "cores", index, "accelerator"))[1]
+        check_energy(core.accelerator, node, problems, at="")
+    if len(problems) > before:
+        return
+    try:
+        system(part, tree, at)
+    except AccelsimError as error:
+        place = find(tree, (*inside, "cores"))[0]
+        for wrong in error.mistakes:
+            problems.add(wrong.code, wrong.message, wrong.hint, wrong.location or place)
+
+
+def _machines(run: RunPart) -> tuple[AcceleratorPart, ...]:
+    if run.system is not None:
+        return tuple(core.accelerator for core in run.system.cores)
+    return () if run.accelerator is None else (run.accelerator,)
+
+
 def _check_detection(draft: Draft, problems: Problems) -> None:
     """A periodic test counts only if it runs within the fault-tolerant time interval."""
-    machine, safety, tree = draft.part.accelerator, draft.part.safety, draft.tree
-    if machine is None or safety is None or not draft.part.simulate:
+    safety, tree = draft.part.safety, draft.tree
+    if safety is None or not draft.part.simulate:
         return
     from accelsim.arch.protection import resolve
 
     periodic = {
         structure: name
+        for machine in _machines(draft.part)
         for structure, name in machine.protection.model_dump().items()
         if resolve(name).periodic
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from accelsim.arch.parts import Accelerator
+from accelsim.arch.system import System
 from accelsim.errors import Location
 
 
@@ -46,6 +47,16 @@ class MappingConfig:
     """A rule of ``accelsim.mapping.rules`` in place of search and solver."""
     layers: tuple[LayerMapping, ...] = ()
     """Fixed mappings, later ones override earlier ones."""
+
+
+@dataclass(frozen=True)
+class ParallelConfig:
+    """How a network is spread over several cores."""
+
+    strategy: str = "auto"
+    """A name of ``accelsim.multicore.strategies.STRATEGIES``, or ``auto``."""
+    images: int = 1
+    """Independent inferences that one run makes."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +168,11 @@ class RunConfig:
     simulate: bool
     """False: faults only; no cycles, no energy, no FMEDA."""
     accelerator: Accelerator | None
-    """None only when ``simulate`` is false."""
+    """None when ``simulate`` is false, or with a system of cores."""
+    system: System | None
+    """Unequal cores (or a link between equal ones) in place of the accelerator."""
+    parallel: ParallelConfig | None
+    """None: by the defaults."""
     mapping: MappingConfig
     schedule: ScheduleConfig
     data: DataConfig | None
@@ -165,6 +180,20 @@ class RunConfig:
     safety: SafetyConfig | None
     locations: Mapping[str, Location]
     """Dotted key -> where it was written, for later stages' messages (e.g. ``workload.model``)."""
+
+    @property
+    def machines(self) -> tuple[Accelerator, ...]:
+        """The different cores that a run is simulated on; none with ``simulate: false``."""
+        if self.system is not None:
+            cores = self.system.cores
+            return tuple(core for at, core in enumerate(cores) if core not in cores[:at])
+        return () if self.accelerator is None else (self.accelerator,)
+
+    @property
+    def several(self) -> bool:
+        """Whether the run is simulated as a system of cores."""
+        many = self.accelerator is not None and self.accelerator.cores > 1
+        return self.simulate and (self.system is not None or many)
 
 
 @dataclass(frozen=True)

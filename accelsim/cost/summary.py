@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from accelsim.arch.parts import Accelerator
-from accelsim.cost.activity import Activity
-from accelsim.cost.bands import constant_rows, energy_bands
+from accelsim.cost.bands import EnergyBands
 from accelsim.cost.breakdown import EnergyBreakdown
 
 
 def energy_curves(
-    energy: EnergyBreakdown, activity: Activity, accelerator: Accelerator
+    energy: EnergyBreakdown, bands: EnergyBands, constants: Sequence[Mapping[str, object]]
 ) -> dict[str, Any]:
     """Energy by component (``energy``), by level, leakage by block, the band of the total with
-    every constant's part in it, and the constants themselves. Joules.
-
-    ``activity``: of the whole run, with its makespan in ``cycles``.
-    """
-    parts, bands = energy.parts(), energy_bands(activity, accelerator)
+    every constant's part in it, and the constants themselves. Joules."""
+    parts = energy.parts()
     leakage = {name: joules for name, joules in energy.static_by_block.items() if joules}
     return {
         "energy": {name: parts[name] for name in energy.shown()},
@@ -33,5 +29,5 @@ def energy_curves(
                 for s in bands.ranking
             ],
         },
-        "energy_constants": [dict(row) for row in constant_rows(accelerator)],
+        "energy_constants": [dict(row) for row in constants],
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
 
 from accelsim.arch.parts import Accelerator
 from accelsim.arch.system import System
@@ -37,7 +36,7 @@ AUTO = "auto"
 
 MOST_IMAGES = 4096
 
-Planner = Callable[[Workload, Accelerator], MemoryPlan]
+Planner = Callable[[CoreNetwork, Accelerator], MemoryPlan]
 """Maps one core's network, operators in its order."""
 
 
@@ -52,8 +51,8 @@ class SystemRun:
     """One per core."""
     joined: Joined
     summary: Summary
-    single_cycles: int
-    """The same images on the fastest core alone."""
+    single_cycles: int | None
+    """The same images on the fastest core alone; None where no core can run them alone."""
     tried: tuple[tuple[str, int], ...]
     """(strategy, makespan) of all that were simulated, in order."""
     bounds_cycles: dict[str, int]
@@ -70,8 +69,10 @@ class SystemRun:
         return self.summary.cycles
 
     @property
-    def speedup(self) -> float:
-        """Over the fastest core alone."""
+    def speedup(self) -> float | None:
+        """Over the fastest core alone; None where no core can run the network alone."""
+        if self.single_cycles is None:
+            return None
         return self.single_cycles / self.cycles if self.cycles else 1.0
 
     @property
@@ -124,11 +125,44 @@ def run_system(
     if not 1 <= images <= MOST_IMAGES:
         raise AccelsimError(Mistake("M360", f"{images} images", f"1 to {MOST_IMAGES}"))
     names = tuple(STRATEGIES) if strategy == AUTO else ("single", strategy)
-    runs = run_strategies(workload, system, names, images=images, rule=rule, planner=planner)
-    if strategy != AUTO and strategy not in runs:
-        message = f"strategy '{strategy}' does not apply to {workload.name} with {images} images"
-        raise AccelsimError(Mistake("M360", message, "possible: " + ", ".join(runs)))
-    return fastest(runs) if strategy == AUTO else _with_others(runs[strategy], runs)
+    tried = run_strategies(workload, system, names, images=images, rule=rule, planner=planner)
+    if strategy == AUTO:
+        return tried.best(lambda run: run.cycles)
+    return tried.the(strategy)
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """What came of several strategies."""
+
+    runs: Mapping[str, SystemRun]
+    """Those that ran, in the order in which they were tried."""
+    refused: Mapping[str, AccelsimError]
+    """Those that apply but cannot be executed, and why."""
+    what: str
+    """What was to be spread, in words."""
+
+    def best(self, merit: Callable[[SystemRun], float]) -> SystemRun:
+        """The run of least ``merit`` (the first on a tie), which then knows of all. Raises the
+        error of the first strategy where none could be executed."""
+        if not self.runs:
+            raise next(iter(self.refused.values()))
+        return self._knowing(min(self.runs.values(), key=merit))
+
+    def the(self, strategy: str) -> SystemRun:
+        """The run of one strategy, which then knows of all. Raises what kept it from running, or
+        AccelsimError (M360) if it does not apply."""
+        if strategy in self.refused:
+            raise self.refused[strategy]
+        if strategy not in self.runs:
+            message = f"strategy '{strategy}' does not apply to {self.what}"
+            raise AccelsimError(Mistake("M360", message, "possible: " + ", ".join(self.runs)))
+        return self._knowing(self.runs[strategy])
+
+    def _knowing(self, run: SystemRun) -> SystemRun:
+        tried = tuple((name, other.cycles) for name, other in self.runs.items())
+        single = self.runs.get("single")
+        return replace(run, tried=tried, single_cycles=None if single is None else single.cycles)
 
 
 def run_strategies(
@@ -139,26 +173,21 @@ def run_strategies(
     images: int = 1,
     rule: str = "layer",
     planner: Planner | None = None,
-) -> dict[str, SystemRun]:
-    """The runs of those strategies among ``names`` that apply, as for :func:`run_system`."""
+) -> Attempts:
+    """Run those strategies among ``names`` that apply, as for :func:`run_system`. One that cannot
+    be executed (its parts do not fit a core, or a fixed mapping does not fit them) is refused."""
     here = Situation(workload, system, images, rule)
     runs: dict[str, SystemRun] = {}
+    refused: dict[str, AccelsimError] = {}
     for name in dict.fromkeys(names):
         assignment = STRATEGIES[name](here)
-        if assignment is not None:
+        if assignment is None:
+            continue
+        try:
             runs[name] = run_assignment(workload, system, assignment, rule=rule, planner=planner)
-    return runs
-
-
-def fastest(runs: Mapping[str, SystemRun]) -> SystemRun:
-    """The fastest of several runs (the first on a tie), which then knows of all; ``single`` must be
-    among them."""
-    return _with_others(min(runs.values(), key=lambda run: run.cycles), runs)
-
-
-def _with_others(run: SystemRun, runs: Mapping[str, SystemRun]) -> SystemRun:
-    tried = tuple((name, other.cycles) for name, other in runs.items())
-    return replace(run, tried=tried, single_cycles=runs["single"].cycles)
+        except AccelsimError as error:
+            refused[name] = error
+    return Attempts(runs, refused, f"{workload.name} with {images} images")
 
 
 def run_assignment(
@@ -175,9 +204,9 @@ def run_assignment(
     if wrong:
         raise AccelsimError(Mistake("M361", message) for message in wrong)
     networks = core_networks(workload, assignment, len(system.cores))
-    plan = planner or partial(quick_plan, rule=rule)
+    plan = planner or (lambda network, core: quick_plan(network.workload, core, rule=rule))
     plans = tuple(
-        stored_early(plan(network.workload, core), network.workload)
+        stored_early(plan(network, core), network.workload)
         for network, core in zip(networks, system.cores, strict=True)
     )
     programs = [

@@ -33,6 +33,9 @@ from accelsim.workload.graph import Op, Workload
 Cut = tuple[tuple[int, Region], ...]
 """(core, region of the output) of every part of an operator."""
 
+UNABLE = 10**18
+"""Estimated cycles of an operator whose tiles do not fit the core: any other core is faster."""
+
 
 class Situation:
     """A network, a system and the time that parts of operators are estimated to take."""
@@ -78,8 +81,10 @@ class Situation:
         )
 
     def cycles(self, op: Op, core: int) -> int:
-        """Estimate of a whole operator on one core."""
-        return self.candidate(op, self.whole(op), core).cycles
+        """Estimate of a whole operator on one core; :data:`UNABLE` where it does not fit."""
+        found = self.candidate(op, self.whole(op), core)
+        fits = found.buffer_bytes <= self.system.cores[core].scratchpad.bytes
+        return found.cycles if fits else UNABLE
 
     def fastest(self) -> int:
         """The core on which the whole network takes least, the first of them."""
@@ -198,7 +203,9 @@ def _ranks(here: Situation) -> dict[str, int]:
     """Operator -> mean cycles of the longest path from its beginning to the end."""
     rank: dict[str, int] = {}
     for op in reversed(here.workload.ops):
-        mean = sum(here.cycles(op, core) for core in range(here.cores)) // here.cores
+        times = [here.cycles(op, core) for core in range(here.cores)]
+        able = [cycles for cycles in times if cycles < UNABLE] or times
+        mean = sum(able) // len(able)
         after = [rank[reader.name] for reader in here.workload.consumers.get(op.output, ())]
         rank[op.name] = max(1, mean) + max(after, default=0)
     return rank

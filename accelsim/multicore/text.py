@@ -21,7 +21,10 @@ def _choice(run: SystemRun) -> Iterator[str]:
         mark = "  <- chosen" if name == run.assignment.strategy else ""
         yield f"  {name:<10}{cycles:>16,} cycles{mark}"
     bounds = ", ".join(f"{name} {least:,}" for name, least in run.bounds_cycles.items())
-    yield f"speed-up over the fastest core alone: {run.speedup:.2f} (no assignment beats: {bounds})"
+    alone = "no core can run the network alone"
+    if run.speedup is not None:
+        alone = f"speed-up over the fastest core alone: {run.speedup:.2f}"
+    yield f"{alone} (no assignment beats: {bounds})"
 
 
 def _loads(run: SystemRun) -> Iterator[str]:

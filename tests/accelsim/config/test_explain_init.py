@@ -93,7 +93,7 @@ def test_json_schema_describes_the_files() -> None:
     assert array["rows"]["unit"] == "PEs"
     assert array["dataflow"]["enum"] == ["ws", "os", "is", "rs", "dot"]
     assert schema["$defs"]["ArrayPart"]["additionalProperties"] is False
-    assert len(schema["oneOf"]) == 3
+    assert len(schema["oneOf"]) == 4
 
 
 def test_init_writes_a_study_that_loads(tmp_path: Path) -> None:

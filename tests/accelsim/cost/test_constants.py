@@ -172,7 +172,7 @@ def test_curves_are_plain_and_add_up():
     accelerator = machine(with_registers())
     run = replace(RUN, cycles=500)
     whole = energy_of(run, accelerator)
-    curves = energy_curves(whole, run, accelerator)
+    curves = energy_curves(whole, energy_bands(run, accelerator), constant_rows(accelerator))
     for key in ("energy", "energy_levels"):
         assert sum(curves[key].values()) == pytest.approx(whole.total_j)
     assert sum(curves["energy_leakage"].values()) == pytest.approx(whole.static_j)
@@ -180,7 +180,8 @@ def test_curves_are_plain_and_add_up():
     assert {"dram", "sram", "register"} <= {
         r["constant"] for r in curves["energy_bands"]["ranking"]
     }
-    plain = energy_curves(energy_of(run, machine()), run, machine())
+    bare = machine()
+    plain = energy_curves(energy_of(run, bare), energy_bands(run, bare), constant_rows(bare))
     assert list(plain["energy"]) == [
         "dram", "scratchpad", "accumulators", "array", "vector", "static",
     ]  # fmt: skip

@@ -19,6 +19,7 @@ from accelsim.design_point import evaluate
 from accelsim.errors import AccelsimError
 from accelsim.multicore import Assignment, Part, SystemRun, run_system
 from accelsim.multicore.check import check_system
+from accelsim.multicore.parts import CoreNetwork
 from accelsim.multicore.run import expected_macs, planned_bytes, run_assignment
 from accelsim.multicore.strategies import STRATEGIES, Situation
 from accelsim.multicore.text import assignment_text
@@ -281,9 +282,9 @@ def test_a_batch_is_split_into_whole_images() -> None:
 def test_solvers_can_plan_the_cores() -> None:
     """Plans that keep results on the chip write what other cores need in time all the same."""
 
-    def solved(network: Workload, machine: Accelerator) -> MemoryPlan:
+    def solved(network: CoreNetwork, machine: Accelerator) -> MemoryPlan:
         given = ScheduleConfig(order="given", effort=1.0)
-        return plan_memory(network, machine, objective="latency", schedule=given)
+        return plan_memory(network.workload, machine, objective="latency", schedule=given)
 
     net, system = random_network(1), SYSTEMS["two"]
     for strategy in ("rows", "mixed", "layers"):

@@ -101,7 +101,6 @@ def test_reports_can_draw_several_cores(config: Path, tmp_path: Path) -> None:
     ("overrides", "words"),
     [
         ({"mapping.layers": {"c1": {"m": 24}}}, "fixed mappings"),
-        ({"mapping.objective": "energy"}, "objective energy"),
         ({"safety": str(ROOT / "configs" / "safety" / "example_rates.yaml")}, "safety metrics"),
     ],
 )

@@ -1,0 +1,65 @@
+"""What a run on several cores cannot give, said before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from accelsim.arch.parts import Accelerator
+from accelsim.arch.system import System, system_of
+from accelsim.config.types import RunConfig
+from accelsim.errors import AccelsimError, Mistake
+
+Wrong = tuple[str, str, tuple[str, ...]]
+"""(what is wrong, hint, keys: the first that was written is where it stands)."""
+
+
+def core_system(config: RunConfig) -> System:
+    """The system that a run on several cores means."""
+    if config.system is not None:
+        return config.system
+    assert config.accelerator is not None, "the config reader asks for a machine"
+    return system_of(config.accelerator)
+
+
+def check_cores(config: RunConfig) -> None:
+    """Refuse what a run on several cores cannot give. AccelsimError (M362), all at once."""
+    if not config.several:
+        return
+    system, places = core_system(config), config.locations
+    wrong = [*_unlike(system), *_unavailable(config, system)]
+    if wrong:
+        raise AccelsimError(
+            Mistake("M362", message, hint, next((places[k] for k in keys if k in places), None))
+            for message, hint, keys in wrong
+        )
+
+
+_SHARED: tuple[tuple[str, Callable[[Accelerator], object]], ...] = (
+    ("technology", lambda core: core.technology_nm),
+    ("energy", lambda core: (core.energy_table, core.energy_options)),
+    ("protection.dram", lambda core: core.protection.get("dram", "none")),
+)
+"""What cores of one run share besides what :class:`System` asks for: one die, one set of energy
+figures, one protection of the memory."""
+
+
+def _unlike(system: System) -> Iterator[Wrong]:
+    for key, value in _SHARED:
+        first = value(system.cores[0])
+        strangers = [str(n) for n, core in enumerate(system.cores) if value(core) != first]
+        if strangers:
+            message = f"{key} of core {', '.join(strangers)} differs from that of core 0"
+            yield message, f"state the same {key} for all cores of a run", ("system.cores",)
+
+
+def _unavailable(config: RunConfig, system: System) -> Iterator[Wrong]:
+    count = len(system.cores)
+    several = f"not available with a system of {count} core{'s' if count > 1 else ''}"
+    keys = ("system.cores", "accelerator.cores", "system")
+    if config.mapping.layers:
+        yield f"fixed mappings are {several}", "mapping: {rule: layer}", ("mapping.layers", *keys)
+    if config.safety is not None:
+        yield f"safety metrics are {several}", "one core, or leave it out", ("safety", *keys)
+    if config.faults is not None and config.faults.mode == "exposure":
+        what = f"upsets drawn by exposure are {several}"
+        yield what, "mode: rate, or one core", ("faults.mode", *keys)
