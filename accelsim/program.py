@@ -89,6 +89,11 @@ class Repeat:
     def __hash__(self) -> int:
         return self._hash
 
+    @cached_property
+    def counts(self) -> dict[int, int]:
+        """Queue -> commands of one iteration."""
+        return queue_counts(self.body)
+
 
 Node = Command | Repeat
 
@@ -176,7 +181,7 @@ def queue_counts(body: tuple[Node, ...]) -> dict[int, int]:
         if isinstance(node, Command):
             found[node.queue] = found.get(node.queue, 0) + 1
         else:
-            for queue, count in queue_counts(node.body).items():
+            for queue, count in node.counts.items():
                 found[queue] = found.get(queue, 0) + count * node.count
     return found
 

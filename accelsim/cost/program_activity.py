@@ -10,7 +10,7 @@ from dataclasses import fields
 
 from accelsim.arch.parts import Accelerator
 from accelsim.cost.activity import Activity, activity_of, graph_activity, held_operands
-from accelsim.program import Block, Command, Program, distinct
+from accelsim.program import Block, Command, Node, Program, Repeat
 from accelsim.taskgraph import Task, TaskGraph
 
 Values = tuple[int, ...]
@@ -38,7 +38,7 @@ class ProgramActivity:
             alike.setdefault(id(block.timing), []).append(block)
         often: dict[Values, int] = {}
         for same in alike.values():
-            for command, times in distinct(same[0].body):
+            for command, times in works_of(same[0].body):
                 one = self._command(command, same[0])
                 often[one] = often.get(one, 0) + times * len(same)
         return tuple(
@@ -60,6 +60,26 @@ class ProgramActivity:
             one = activity_of(work, command.cycles, self._accelerator, stationary=held)
             found = self._known[key] = tuple(getattr(one, field.name) for field in fields(one))
         return found
+
+
+def works_of(body: tuple[Node, ...]) -> Iterable[tuple[Command, int]]:
+    """A command for each work (of one object and duration) in a body, and how often it is executed:
+    loops issue the same work with various dependencies."""
+    found: dict[tuple[int, int], tuple[Command, int]] = {}
+    _add_works(body, 1, found)
+    return found.values()
+
+
+def _add_works(
+    body: tuple[Node, ...], times: int, found: dict[tuple[int, int], tuple[Command, int]]
+) -> None:
+    for node in body:
+        if isinstance(node, Repeat):
+            _add_works(node.body, times * node.count, found)
+            continue
+        key = id(node.work), node.cycles
+        known = found.get(key)
+        found[key] = (node, times) if known is None else (known[0], known[1] + times)
 
 
 def activity_by_op(graph: TaskGraph | Program, accelerator: Accelerator) -> dict[str, Activity]:

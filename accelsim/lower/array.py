@@ -178,18 +178,19 @@ class _Loop:
 
     def _load(self, b: Stream | None, bias: Stream | None) -> None:
         """One load into the next slots of the streams that are given."""
-        builder, user, other = self._builder, CLEAR, CLEAR
+        builder, user, fresh = self._builder, CLEAR, False
         early = self._early and b is not None and b.untouched
-        if b is not None:
-            user = b.advance()
-        if bias is not None:
-            other = bias.advance()
+        for stream in (b, bias):
+            if stream is not None:
+                last = stream.advance()
+                user, fresh = max(user, last), fresh or stream.fresh(last)
         key = (self._k, self._block, b is not None, bias is not None)
         transfer = self._loads.get(key)
         if transfer is None:
             transfer = self._loads[key] = self._loading(b=b is not None, bias=bias is not None)
-        fresh = FRESH in (user, other) and not early
-        builder.load(transfer, fresh=fresh, array=max(0, user, other))
+        if early:
+            user, fresh = CLEAR, False
+        builder.load(transfer, fresh=fresh, array=user)
 
     def _loading(self, *, b: bool, bias: bool) -> Transfer:
         """Recipe of a load of weights (or a second activation), a bias, or both."""
@@ -218,7 +219,7 @@ class _Loop:
             writes = (Touch(self._roles.a, size, fresh=True),)
             transfer = builder.loading(TaskKind.LOAD_INPUT, writes, operands.a.name)
             self._inputs[key] = transfer
-        builder.load(transfer, fresh=user == FRESH, array=max(0, user))
+        builder.load(transfer, fresh=a.fresh(user), array=max(0, user))
 
     def _compute(self) -> None:
         """The array command, after its operands and what drained its accumulator half."""

@@ -89,6 +89,8 @@ class ProgramBuilder:
         self._channel = (0,) if shared else ()
         self._memory = {name: (*self._channel, self.ports.index(name)) for name in self.ports}
         self._fold = fold
+        self._slots = max(2, accelerator.scratchpad.buffering)
+        """Of any buffer at most (the accumulators have two)."""
         self._setups: dict[int, Recipe] = {}
         self.counts = [0] * len(self.queues)
         """Commands of each queue so far."""
@@ -134,9 +136,9 @@ class ProgramBuilder:
     @property
     def entry(self) -> tuple[int, ...]:
         """All that the commands of an operator depend on besides the operator, when asked before
-        its first one: cells, and which of the earlier steps' marks exist."""
-        store, vector = self.marks[0]
-        return store > 0, vector > 0, *self.cells
+        its first one: cells, and which earlier commands there are that slots can refer to."""
+        most, counts = self._slots, self.counts[self.store_queue :]
+        return *[min(count, most) for count in counts], *self.cells
 
     @property
     def synced(self) -> bool:

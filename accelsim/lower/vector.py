@@ -11,7 +11,7 @@ from functools import partial
 
 from accelsim.arch.parts import Accelerator
 from accelsim.lower.buffers import Buffers, Slots, offsets
-from accelsim.lower.builder import CLEAR, FRESH, ProgramBuilder, Recipe, Transfer
+from accelsim.lower.builder import CLEAR, ProgramBuilder, Recipe, Transfer
 from accelsim.lower.streams import Stream
 from accelsim.mapping.layout import constants_of, vector_workspace
 from accelsim.mapping.runs import Runs
@@ -157,7 +157,7 @@ class _Loop:
     def _load_whole_constants(self) -> None:
         for transfer, stream in zip(self._constants, self._whole, strict=True):
             user = stream.advance()
-            self._builder.load(transfer, fresh=user == FRESH, vector=max(0, user))
+            self._builder.load(transfer, fresh=stream.fresh(user), vector=max(0, user))
 
     def walk(self, runs: Runs[VectorShape]) -> None:
         """All tiles in order."""
@@ -201,7 +201,7 @@ class _Loop:
                 constant=constant,
             )
         user = stream.advance()
-        self._builder.load(transfer, fresh=user == FRESH, vector=max(0, user))
+        self._builder.load(transfer, fresh=stream.fresh(user), vector=max(0, user))
 
     def _recipes(self, shape: VectorShape) -> tuple[Recipe, Transfer | None]:
         op, roles, size = self._resolved.op, self._roles, shape.out

@@ -103,9 +103,11 @@ def _stretches(
         key = tuple(bodies[start:end])
         machine = known.get(key)
         if machine is None:
+            # Looking for twins does not pay in a single block: its loops are all different.
             code = compile_code(
-                skeletons.sequence(bodies[start:end]), len(program.queues), len(program.ports)
-            )
+                skeletons.sequence(bodies[start:end]), len(program.queues), len(program.ports),
+                twins=end - start > 1,
+            )  # fmt: skip
             port = program.ports.index(device.port) if device is not None else -1
             machine = known[key] = Machine(code, device, port)
             _run(machine, fold, state_cap)
@@ -124,12 +126,11 @@ def _run(machine: Machine, fold: bool, state_cap: int) -> None:
     forward = FastForward(machine, state_cap)
     machine.start()
     while machine.ends:
-        machine.round()
-        if machine.crossed:
-            for loop in machine.crossed:
-                if forward.look(loop):
-                    break
-            machine.crossed.clear()
+        machine.advance()
+        for loop in machine.crossed:
+            if forward.look(loop):
+                break
+        machine.crossed.clear()
 
 
 def _steps(stretches: Sequence[_Stretch]) -> int:

@@ -18,8 +18,9 @@ Need = tuple[int, int]
 loops around; later iterations need as many more as the iterations hold."""
 
 
-LONG = 16
-"""Commands below which a loop is simply stepped: a look costs as much as about ten of them."""
+LONG = 32
+"""Commands below which a loop is simply stepped: a look costs as much as about ten of them, and it
+takes a few until a jump."""
 
 
 @dataclass(slots=True, eq=False)
@@ -94,11 +95,13 @@ class Code:
             self.nests.append([])
 
 
-def compile_code(tree: Part, queues: int, ports: int) -> Code:
-    """Compile a skeleton of a program with so many queues and ports."""
+def compile_code(tree: Part, queues: int, ports: int, *, twins: bool = True) -> Code:
+    """Compile a skeleton of a program with so many queues and ports. ``twins``: note which loops it
+    contains more than once."""
     code = Code(queues, ports, height_of(tree))
     written: dict[Loop, int] = {}
-    _count_loops(tree, written)
+    if twins:
+        _count_loops(tree, written)
     _Compiler(code, written).walk(tree)
     for nests in code.nests:
         nests.append(())
@@ -164,7 +167,7 @@ class _Compiler:
         before = list(self._before)
         twin = self._stack[-1].twin if self._stack else None
         loop = LoopInfo(node, len(self._stack), node.height, twin, node.count, [], [None] * queues)
-        if twin is None and self._written[node] > 1:
+        if twin is None and self._written.get(node, 1) > 1:
             loop.twin = loop
         self._stack.append(loop)
         self._nests.append([()] * queues)

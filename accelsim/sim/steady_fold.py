@@ -17,6 +17,9 @@ from accelsim.program import Command, Dependency, Node, Program, Work
 CANDIDATES = 3
 """Periods tried per position: the distances to so many next occurrences of the same node."""
 
+WORTH_FOLDING = 16
+"""Nodes of a body below which it is taken as it is written."""
+
 LONGEST_PERIOD = 4096
 """Nodes in the longest sequence that is recognised as repeated."""
 
@@ -123,8 +126,10 @@ class Skeletons:
     def _body(self, nodes: tuple[Node, ...]) -> Part:
         known = self._bodies.get(id(nodes))
         if known is None:
-            folded = self.fold([part for node in nodes if (part := self._node(node))])
-            known = self._bodies[id(nodes)] = tuple(chain(*folded))
+            parts = [part for node in nodes if (part := self._node(node))]
+            if len(parts) >= WORTH_FOLDING:
+                parts = self.fold(parts)
+            known = self._bodies[id(nodes)] = tuple(chain(*parts))
         return known
 
     def _node(self, node: Node) -> Part:

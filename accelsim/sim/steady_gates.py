@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accelsim.program import Command, Dependency, Node, Program, queue_counts
+from accelsim.program import Command, Dependency, Node, Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ class _Outline:
                 self._command(node, at)
                 continue
             if node.count > 1:
-                first = dict(at)
-                self._walk(node.body, first)
-                for queue, count in queue_counts(node.body).items():
+                if not node.counts.keys() <= self.heads.keys():
+                    self._walk(node.body, dict(at))
+                for queue, count in node.counts.items():
                     at[queue] = at.get(queue, 0) + (node.count - 1) * count
             # Needs grow from turn to turn: the last one decides.
             self._walk(node.body, at)
@@ -62,9 +62,9 @@ class _Outline:
             self.heads[queue] = _Head(dict(at), command.deps)
         for other, back in command.deps:
             need = at.get(other, 0) - back + 1
-            key = queue, other
-            if need > self.waits.get(key, need - 1):
-                self.waits[key] = need
+            known = self.waits.get((queue, other))
+            if known is None or need > known:
+                self.waits[queue, other] = need
         at[queue] = at.get(queue, 0) + 1
 
 
@@ -115,15 +115,19 @@ class _Gates:
     def _gated(self, position: int, ended: dict[tuple[int, int], int]) -> bool:
         """``ended``: (queue, other) -> commands of ``other`` that have ended, from the beginning,
         once all of ``queue`` before the block have."""
-        start = self._starts[position]
-        safe: set[int] = set(self._queues) - self._next[position].keys()
-        open_ = {queue: self._needs(position, queue) for queue in self._next[position]}
+        start, coming = self._starts[position], self._next[position]
+        implied = [1 << queue for queue in self._queues]
+        for (queue, other), need in ended.items():
+            if need >= start[other]:
+                implied[queue] |= 1 << other
+        safe = {queue for queue in self._queues if queue not in coming}
+        open_ = {queue: self._needs(position, queue) for queue in coming}
         while open_:
             proved = [
                 queue
                 for queue, needs in open_.items()
-                if any(needs[other] > start[other] and other in safe for other in needs)
-                or self._covers(queue, needs, start, ended)
+                if any(need > start[other] and other in safe for other, need in needs.items())
+                or self._covers(queue, needs, start, implied)
             ]
             if not proved:
                 return False
@@ -141,20 +145,18 @@ class _Gates:
         }
 
     def _covers(
-        self,
-        queue: int,
-        needs: dict[int, int],
-        start: tuple[int, ...],
-        ended: dict[tuple[int, int], int],
+        self, queue: int, needs: dict[int, int], start: tuple[int, ...], implied: list[int]
     ) -> bool:
-        """Whether everything before the block has ended once ``needs`` and the own queue have."""
-        over = {other for other in self._queues if needs.get(other, 0) >= start[other]}
-        over.add(queue)
-        pending = list(over)
-        while pending:
-            known = pending.pop()
+        """Whether everything before the block has ended once ``needs`` and the own queue have.
+        Sets of queues are bit masks; ``implied``: per queue, those that have all ended with it."""
+        over = 1 << queue
+        for other, begin in enumerate(start):
+            if needs.get(other, 0) >= begin:
+                over |= 1 << other
+        known = 0
+        while over != known:
+            known = over
             for other in self._queues:
-                if other not in over and ended.get((known, other), 0) >= start[other]:
-                    over.add(other)
-                    pending.append(other)
-        return len(over) == len(self._queues)
+                if known >> other & 1:
+                    over |= implied[other]
+        return over == (1 << len(start)) - 1

@@ -50,6 +50,9 @@ EARLY = 4
 """Iterations of a loop in which repetition of the loops around it is looked for, too: long before
 they begin their next iteration."""
 
+SHORT = 16
+"""Commands stepped in a period below which its part after the last whole one is stepped again."""
+
 Key = tuple[int, Hashable, Hashable]
 """(depth of the levels, relative state, iterations)"""
 
@@ -61,6 +64,8 @@ class Record:
     state: State
     items: int
     """Items before it."""
+    steps: int
+    """Commands stepped before it."""
     index: int
     """Its place among the records."""
     inside: LoopInfo | None
@@ -84,7 +89,7 @@ class FastForward:
         machine = self._machine
         state = machine.state()
         before, loop.looked = loop.looked, machine.now
-        record = Record(state, len(machine.items), len(self._records), loop.twin)
+        record = Record(state, len(machine.items), machine.steps, len(self._records), loop.twin)
         if loop.twin is not None and self._replay(record, loop.twin):
             loop.looked = machine.now
             return True
@@ -177,11 +182,12 @@ class FastForward:
         periods = shift.reach(state)
         if periods < 0:
             return False
+        machine, partial = self._machine, 0
         later = self._records[past.index + 1 :]
-        partial = bisect_left(later, True, key=lambda r: shift.reach(r.state) <= periods)
+        if machine.steps - past.steps >= SHORT:
+            partial = bisect_left(later, True, key=lambda r: shift.reach(r.state) <= periods)
         if not periods and not partial:
             return False
-        machine = self._machine
         happened = machine.items[past.items :]
         if periods:
             machine.items[past.items :] = [

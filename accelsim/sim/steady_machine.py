@@ -84,6 +84,11 @@ class Machine:
         """Heap per port: (cycle of the request, port held before or -1, queue)."""
         self.free = [True] * code.ports
         self._begin: list[int] = []
+        self._rows = [
+            list(zip(*columns, strict=True))
+            for columns in zip(code.cycles, code.paths, code.needs, code.closes, strict=True)
+        ]
+        """Per queue and pc: cycles, ports, needs, loops that close."""
 
     def start(self) -> None:
         """The first round, at cycle 0."""
@@ -94,13 +99,16 @@ class Machine:
                 self._attempt(queue)
         self._settle()
 
-    def round(self) -> None:
-        """The next round: all ends of the next instant at which there are any, then the grants."""
-        ends = self.ends
-        now = self.now = ends[0][0]
-        while ends and ends[0][0] == now:
-            self._finish(heappop(ends)[1])
-        self._settle()
+    def advance(self) -> None:
+        """Rounds (all ends of the next instant at which there are any, then the grants) until loops
+        have been crossed or everything is done."""
+        ends, crossed, finish, settle = self.ends, self.crossed, self._finish, self._settle
+        while ends and not crossed:
+            now = self.now = ends[0][0]
+            finish(heappop(ends)[1])
+            while ends and ends[0][0] == now:
+                finish(heappop(ends)[1])
+            settle()
 
     def state(self) -> State:
         """The state, between two rounds."""
@@ -126,26 +134,35 @@ class Machine:
 
     def _finish(self, queue: int) -> None:
         """The command of ``queue`` ends: give back, advance, wake whoever waits for it."""
-        code, pc = self.code, self.pc
+        pc = self.pc
         at = pc[queue]
         done = self.done[queue] = self.done[queue] + 1
         self.end[queue] = OFF
         self.stage[queue] = WAITING
-        for port in code.paths[queue][at]:
+        row = self._rows[queue]
+        _, path, _, closes = row[at]
+        for port in path:
             self.free[port] = True
-        closes = code.closes[queue][at]
         if closes:
             self._close(queue, at)
+            at = pc[queue]
         else:
-            pc[queue] = at + 1
-        if pc[queue] < len(code.cycles[queue]):
+            at = pc[queue] = at + 1
+        if at < len(row):
             self._attempt(queue)
         waiting = self.waiters[queue]
-        if waiting:
-            self.waiters[queue] = [entry for entry in waiting if entry[0] > done]
-            for need, waiter in waiting:
-                if need <= done:
-                    self._attempt(waiter)
+        if not waiting:
+            return
+        if len(waiting) == 1:
+            need, waiter = waiting[0]
+            if need <= done:
+                del waiting[0]
+                self._attempt(waiter)
+            return
+        self.waiters[queue] = [entry for entry in waiting if entry[0] > done]
+        for need, waiter in waiting:
+            if need <= done:
+                self._attempt(waiter)
 
     def _close(self, queue: int, at: int) -> None:
         """Begin the next iteration of the innermost loop that has one left."""
@@ -178,15 +195,16 @@ class Machine:
 
     def _attempt(self, queue: int) -> None:
         """Let the next command of ``queue`` arrive, or wait for the first of its unmet needs."""
-        at, extra, done = self.pc[queue], self.extra[queue], self.done
-        for other, constant in self.code.needs[queue][at]:
-            need = constant + extra[other]
-            if done[other] < need:
-                self.waiters[other].append((need, queue))
-                return
+        _, path, needs, _ = self._rows[queue][self.pc[queue]]
+        if needs:
+            extra, done = self.extra[queue], self.done
+            for other, constant in needs:
+                need = constant + extra[other]
+                if done[other] < need:
+                    self.waiters[other].append((need, queue))
+                    return
         now = self.ready[queue] = self.asked[queue] = self.now
         self.stage[queue] = 0
-        path = self.code.paths[queue][at]
         if path:
             heappush(self.asking[path[0]], (now, -1, queue))
         else:
@@ -195,27 +213,29 @@ class Machine:
     def _settle(self) -> None:
         """Grant until nothing changes. A grant leads only to requests for ports of higher rank, so
         one pass in ascending order is enough."""
-        begin, free, now = self._begin, self.free, self.now
+        begin, now, stage = self._begin, self.now, self.stage
         for port, asking in enumerate(self.asking):
-            if asking and free[port]:
+            if asking and self.free[port]:
                 queue = heappop(asking)[2]
-                free[port] = False
-                path = self.code.paths[queue][self.pc[queue]]
-                held = self.stage[queue] = self.stage[queue] + 1
+                self.free[port] = False
+                path = self._rows[queue][self.pc[queue]][1]
+                held = stage[queue] = stage[queue] + 1
                 if held == len(path):
                     begin.append(queue)
                 else:
                     self.asked[queue] = now
                     heappush(self.asking[path[held]], (now, port, queue))
+        if not begin:
+            return
         if len(begin) > 1:
             begin.sort()
         for queue in begin:
             at = self.pc[queue]
-            cycles = self.code.cycles[queue][at]
-            if self.device_port in self.code.paths[queue][at] and self.device is not None:
+            cycles, path, _, _ = self._rows[queue][at]
+            if self.device is not None and self.device_port in path:
                 cycles = self.device.serve(self.code.works[queue][at], cycles, now)
             end = self.end[queue] = now + cycles
-            self.stage[queue] = RUNNING
+            stage[queue] = RUNNING
             heappush(self.ends, (end, queue))
             self.items.append((queue, self.done[queue], self.ready[queue], now, end, at))
         self.steps += len(begin)
