@@ -18,6 +18,7 @@ from accelsim.lower import lower, plan_traffic
 from accelsim.mapping.quick_plan import quick_plan
 from accelsim.mapping.search import lower_bounds
 from accelsim.mapping.tiles import executed_macs
+from accelsim.mapping.timing import Timing
 from accelsim.plan import MemoryPlan
 from accelsim.sim.check import TraceError
 from accelsim.sim.devices import PortDevice
@@ -60,8 +61,9 @@ def evaluate(workload: Workload, accelerator: Accelerator, *, rule: str = "layer
         from accelsim.multicore.evaluation import evaluate_cores
 
         return evaluate_cores(workload, accelerator, rule)
-    plan = quick_plan(workload, accelerator, rule)
-    program = lower(workload, accelerator, plan)
+    timing = Timing(accelerator)
+    plan = quick_plan(workload, accelerator, rule, timing=timing)
+    program = lower(workload, accelerator, plan, timing=timing)
     cycles, steps = run_cycles(program, device=memory_device(workload, accelerator))
     did = ProgramActivity(accelerator).program(program)
     bounds = lower_bounds(workload, accelerator)

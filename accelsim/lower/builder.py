@@ -72,8 +72,10 @@ class ProgramBuilder:
     consumes*: whoever uses a position to make a dependency clears or overwrites the cell.
     """
 
-    def __init__(self, accelerator: Accelerator, *, fold: bool = True) -> None:
-        self.timing = Timing(accelerator)
+    def __init__(
+        self, accelerator: Accelerator, *, fold: bool = True, timing: Timing | None = None
+    ) -> None:
+        self.timing = timing or Timing(accelerator)
         channels = accelerator.dma.channels
         shared = channels == 1
         own = accelerator.weight_memory is not None

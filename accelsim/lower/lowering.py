@@ -20,6 +20,7 @@ from accelsim.lower.vector import (
     vector_shapes,
 )
 from accelsim.mapping.tiles import ArrayOp, array_op
+from accelsim.mapping.timing import Timing
 from accelsim.plan import MemoryPlan, Step
 from accelsim.program import Block, Buffer, Command, Node, Program, Touch
 from accelsim.taskgraph import TaskKind
@@ -27,7 +28,12 @@ from accelsim.workload.graph import Op, Workload
 
 
 def lower(
-    workload: Workload, accelerator: Accelerator, plan: MemoryPlan, *, fold: bool = True
+    workload: Workload,
+    accelerator: Accelerator,
+    plan: MemoryPlan,
+    *,
+    fold: bool = True,
+    timing: Timing | None = None,
 ) -> Program:
     """A (checked) plan as a program, with loops over equal tiles kept as loops: size and cost grow
     with the number of different tiles.
@@ -39,9 +45,10 @@ def lower(
     for each direction, which share it as a port. A transfer occupies its channel for set-up,
     latency and bytes, and the port of its backing memory for the bytes only.
 
-    ``fold=False`` writes every tile out instead: the same commands, without any loop.
+    ``fold=False`` writes every tile out instead: the same commands, without any loop. ``timing``:
+    of the accelerator, if there is one that knows some tiles already.
     """
-    lowering = _Lowering(workload, accelerator, fold=fold)
+    lowering = _Lowering(workload, accelerator, fold=fold, timing=timing)
     ops = {op.name: op for op in workload.ops}
     blocks = tuple(
         lowering.block(number, ops[step.op], step) for number, step in enumerate(plan.steps)
@@ -76,8 +83,15 @@ class _Lowering:
     """One program under construction. Equal operators that meet equal circumstances get the same
     commands, so these are made once, with the tensors' names put in."""
 
-    def __init__(self, workload: Workload, accelerator: Accelerator, *, fold: bool) -> None:
-        self.builder = ProgramBuilder(accelerator, fold=fold)
+    def __init__(
+        self,
+        workload: Workload,
+        accelerator: Accelerator,
+        *,
+        fold: bool,
+        timing: Timing | None = None,
+    ) -> None:
+        self.builder = ProgramBuilder(accelerator, fold=fold, timing=timing)
         self._workload = workload
         self._accelerator = accelerator
         self._half = accelerator.accumulators.bytes // HALVES

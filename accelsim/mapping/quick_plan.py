@@ -25,7 +25,13 @@ Range = tuple[int, int]
 """(first address, bytes)."""
 
 
-def quick_plan(workload: Workload, accelerator: Accelerator, rule: str = "layer") -> MemoryPlan:
+def quick_plan(
+    workload: Workload,
+    accelerator: Accelerator,
+    rule: str = "layer",
+    *,
+    timing: Timing | None = None,
+) -> MemoryPlan:
     """Every operator in file order with the tiling of ``rule`` (``accelsim.mapping.rules``).
 
     An activation stays in the scratchpad from the step that makes it to its last reader if it fits
@@ -34,7 +40,7 @@ def quick_plan(workload: Workload, accelerator: Accelerator, rule: str = "layer"
     tile by tile. Raises AccelsimError (M302) for an unknown rule, InfeasibleError when
     the tile buffers of an operator alone exceed the scratchpad.
     """
-    ruler = _Ruler(workload, accelerator, rule)
+    ruler = _Ruler(workload, accelerator, rule, timing or Timing(accelerator))
     if not accumulator_tile_elements(accelerator) and any(op.gemm for op in workload.ops):
         raise InfeasibleError(_no_sums(accelerator))
     streaming = [ruler.candidate(op, (*op.inputs, op.output)) for op in workload.ops]
@@ -74,12 +80,14 @@ def quick_plan(workload: Workload, accelerator: Accelerator, rule: str = "layer"
 class _Ruler:
     """Candidates by rule; operators of equal shape are worked out once."""
 
-    def __init__(self, workload: Workload, accelerator: Accelerator, rule: str) -> None:
+    def __init__(
+        self, workload: Workload, accelerator: Accelerator, rule: str, timing: Timing
+    ) -> None:
         if rule not in tuple(RULES):
             hint = suggest(str(rule), tuple(RULES))
             raise AccelsimError(Mistake("M302", f"unknown mapping rule {rule!r}", hint))
         self._workload, self._accelerator, self._rule = workload, accelerator, rule
-        self._timing = Timing(accelerator)
+        self._timing = timing
         self._found: dict[object, Candidate] = {}
         self._nests: dict[int, Nest] = {}
 
