@@ -24,8 +24,10 @@ class Tiling:
     n: int
     k: int
     order: str = "nmk"
-    """Outer to inner. ``nmk``: weight tile held while pixels stream (no weight refetch when k is
-    whole); ``mnk``: pixels held while weights stream."""
+    """Loops over tiles, outer to inner, one of ``accelsim.mapping.orders.ORDERS``. ``nmk``: weight
+    tile held while pixels stream (no weight refetch when k is whole); ``mnk``: pixels held while
+    weights stream; ``nkm`` and ``mkn``: the same with a k that is cut, the sums of all that streams
+    past in the accumulators."""
 
 
 @dataclass(frozen=True)

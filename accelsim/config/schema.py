@@ -82,8 +82,11 @@ class LayerPart(Part):
     k: Annotated[Extent | None, about("reduction elements per tile")] = None
     order: Annotated[
         str | None,
-        OneOf(("nmk", "mnk"), "loop order"),
-        about("loops outside the tile, outer to inner: nmk holds weights, mnk holds pixels"),
+        OneOf(("nmk", "mnk", "nkm", "mkn", "knm", "kmn"), "loop order"),
+        about(
+            "loops over tiles, outer to inner, n: channels, m: pixels, k: reduction; loops inside "
+            "k keep the sums of all they walk over in half of the accumulators"
+        ),
     ] = None
     stream: Annotated[
         list[Text] | None,

@@ -8,12 +8,17 @@ slot.
 
 Without a cache operands are loaded for every tile, and the bias for every output tile.
 
+Loops inside the one over k (:mod:`accelsim.mapping.orders`) keep the sums of several output tiles,
+a *set*, in one half of the accumulators. The first array command of a set waits for the last drain
+of the set before the previous one.
+
 Scratchpad reads of an array command are counted at the array's edge (im2col, so a pixel is read
 once per window it is in): see ``moves`` of each dataflow; the bias initialises the accumulators in
 the first reduction tile. Partial sums beyond the first fold are read from and written to the
-accumulators; reading back those of an earlier tile adds one read per sum. Partial sums of one
-output tile are one value, written when its first reduction tile starts; later ones update it in
-place.
+accumulators; reading back those of an earlier tile adds one read per sum. Partial sums of one set
+(of one output tile, where k is innermost) are one value, written when its first reduction tile
+starts; later ones update it in place. So a sum of a set counts as live from the first array command
+of the set to its last drain, which errs on the safe side.
 """
 
 from __future__ import annotations
@@ -24,10 +29,14 @@ from functools import partial
 from accelsim.lower.builder import CLEAR, FRESH, ProgramBuilder, Recipe, Transfer
 from accelsim.lower.nest import HALVES, ArrayShape, Roles
 from accelsim.lower.streams import Stream
-from accelsim.mapping.runs import Extent, Runs, tile_count
+from accelsim.mapping.orders import live_sums, loops_of
+from accelsim.mapping.runs import Extent, Runs, tile_count, without_last
 from accelsim.mapping.tiles import ArrayOp, Block, element_bytes
 from accelsim.program import Touch, Work
 from accelsim.taskgraph import TaskKind
+
+BEGUN = -2
+"""A flag: first reduction tile of a set of output tiles whose first array command is issued."""
 
 
 def emit_array(
@@ -46,7 +55,7 @@ def emit_array(
 
 
 class _Loop:
-    """The loop nest: groups, then n and m in the tiling's order, then k."""
+    """The loop nest: groups, then n, m and k in the tiling's order."""
 
     def __init__(
         self,
@@ -68,9 +77,9 @@ class _Loop:
         self._bias = stream(shape.bias, builder.array_queue)
         self._out = stream(shape.out, builder.store_queue)
         self._halves = Stream(builder, HALVES, builder.vector_queue)
-        # Flags: the buffer does not hold the current tile (always down without a buffer); no
-        # reduction of the output tile is done yet; then what earlier tiles left of an element
-        # operation, should there be no whole number of them per output.
+        # Flags: the buffer does not hold the current tile (always down without a buffer); this is
+        # a first reduction tile (FRESH: the first array command of its set); then what earlier
+        # tiles left of an element operation, should there be no whole number of them per output.
         self._stale_a = builder.cell(FRESH if self._a else CLEAR)
         self._stale_b = builder.cell(FRESH if self._b else CLEAR)
         self._stale_bias = builder.cell(FRESH if self._bias else CLEAR)
@@ -81,6 +90,10 @@ class _Loop:
         self._m: Extent = (0, 0)
         self._k: Extent = (0, 0)
         self._block: Extent = (0, 0)
+        self._blocks: Runs[Extent] = ()
+        self._loops = ""
+        self._completes = False
+        """The current reduction tile is the last one, of a loop over k that is not innermost."""
         self._loads: dict[tuple[Extent, Extent, bool, bool], Transfer] = {}
         self._inputs: dict[tuple[Extent, Extent, Extent], Transfer] = {}
         self._tiles: dict[tuple[Extent, Extent, Extent, int], Recipe] = {}
@@ -95,50 +108,59 @@ class _Loop:
         nest = self._nest
         self._on_m = a if nest.pixel_tiles > 1 else []
         self._on_k = a + b if nest.reduction_tiles > 1 else []
-        self._on_output: list[int] = []
-        if not self._builder.timing.reuses:  # every tile fetches what it needs
-            self._on_k, self._on_output = a + b, bias
+        self._on_tile = [] if self._builder.timing.reuses else a + b + bias
         several = sum(count for count, _ in nest.groups) > 1
         for count, blocks in nest.groups:
+            self._blocks, per_run = blocks, tile_count(blocks)
             self._on_group = a + b + bias if several else []
-            self._on_block = b + bias if tile_count(blocks) > 1 else []
-            walk = self._n_first if order == "nmk" else self._m_first
-            self._builder.repeat(count, partial(walk, blocks))
+            self._on_block = b + bias if per_run > 1 else []
+            self._loops = loops_of(order, per_run, nest.pixel_tiles, nest.reduction_tiles)
+            self._builder.repeat(count, self._group)
 
-    def _n_first(self, blocks: Runs[Extent]) -> None:
+    def _group(self) -> None:
         self._raise(self._on_group)
-        self._walk(blocks, self._block_with_all_pixels)
+        self._inside(self._loops)
 
-    def _block_with_all_pixels(self, block: Extent) -> None:
+    def _inside(self, loops: str) -> None:
+        """The loops that are left, outer to inner."""
+        if not loops:
+            self._tile()
+        elif loops[0] == "k":
+            self._reduce(loops[1:])
+        elif loops[0] == "n":
+            self._walk(self._blocks, partial(self._channels, loops[1:]))
+        else:
+            self._walk(self._nest.pixels, partial(self._pixels, loops[1:]))
+
+    def _channels(self, inside: str, block: Extent) -> None:
         self._block = block
         self._raise(self._on_block)
-        self._walk(self._nest.pixels, self._output)
+        self._inside(inside)
 
-    def _output(self, m: Extent) -> None:
+    def _pixels(self, inside: str, m: Extent) -> None:
         self._m = m
         self._raise(self._on_m)
-        self._reduce()
+        self._inside(inside)
 
-    def _m_first(self, blocks: Runs[Extent]) -> None:
-        self._raise(self._on_group)
-        self._walk(self._nest.pixels, partial(self._pixels_with_all_blocks, blocks))
-
-    def _pixels_with_all_blocks(self, blocks: Runs[Extent], m: Extent) -> None:
-        self._m = m
-        self._raise(self._on_m)
-        self._walk(blocks, self._output_of_block)
-
-    def _output_of_block(self, block: Extent) -> None:
-        self._block = block
-        self._raise(self._on_block)
-        self._reduce()
-
-    def _reduce(self) -> None:
-        """All reduction tiles of one output tile, and its way out."""
+    def _reduce(self, inside: str) -> None:
+        """All reduction tiles of one output tile, or of all that the loops ``inside`` walk, and
+        their way out."""
         self._builder.cells[self._first] = FRESH
-        self._raise(self._on_output)
-        self._walk(self._nest.reductions, self._tile)
-        self._drain()
+        if not inside:
+            self._walk(self._nest.reductions, partial(self._reduction, ""))
+            self._drain()
+            return
+        before, last = without_last(self._nest.reductions)
+        self._walk(before, partial(self._reduction, inside))
+        self._completes = True
+        self._reduction(inside, last)
+        self._completes = False
+
+    def _reduction(self, inside: str, k: Extent) -> None:
+        self._k = k
+        self._raise(self._on_k)
+        self._inside(inside)
+        self._builder.cells[self._first] = CLEAR
 
     def _walk(self, runs: Runs[Extent], body: Callable[[Extent], None]) -> None:
         repeat = self._builder.repeat
@@ -152,25 +174,27 @@ class _Loop:
         for cell in flags:
             self._builder.cells[cell] = FRESH
 
-    def _tile(self, k: Extent) -> None:
+    def _tile(self) -> None:
         """Loads that the tile needs, and its array command."""
-        self._k = k
+        self._raise(self._on_tile)
         cells = self._builder.cells
-        for cell in self._on_k:
-            cells[cell] = FRESH
-        if cells[self._stale_b] or cells[self._stale_bias]:
+        if cells[self._stale_b] or (cells[self._stale_bias] and cells[self._first]):
             self._load_constants()
         if cells[self._stale_a]:
             self._load_input()
         self._compute()
+        if self._completes:
+            self._drain()
 
     def _load_constants(self) -> None:
         """Weights and, with the first weights of an output channel block, its bias; a second
         operand that is no constant comes on its own."""
         cells, constant = self._builder.cells, self._operands.constant
         b = self._b if cells[self._stale_b] else None
-        bias = self._bias if cells[self._stale_bias] else None
-        cells[self._stale_b] = cells[self._stale_bias] = CLEAR
+        bias = self._bias if cells[self._stale_bias] and cells[self._first] else None
+        cells[self._stale_b] = CLEAR
+        if bias is not None:
+            cells[self._stale_bias] = CLEAR
         if b is not None and bias is not None and not constant:
             self._load(b, None)
             b = None
@@ -224,19 +248,20 @@ class _Loop:
     def _compute(self) -> None:
         """The array command, after its operands and what drained its accumulator half."""
         builder, cells = self._builder, self._builder.cells
-        first = cells[self._first]
-        cells[self._first] = CLEAR
-        drained = self._halves.advance() if first else CLEAR
+        first, drained = cells[self._first], CLEAR
+        if first == FRESH:
+            cells[self._first] = BEGUN
+            drained = self._halves.advance()
         key = (self._m, self._k, self._block, first)
         recipe = self._tiles.get(key)
         if recipe is None:
-            recipe = self._tiles[key] = self._array_recipe(first=first == FRESH)
+            recipe = self._tiles[key] = self._array_recipe(first)
         done = builder.array(recipe, vector=max(0, drained))
         for slots in (self._a, self._b, self._bias):
             if slots is not None:
                 slots.used_by(done)
 
-    def _array_recipe(self, *, first: bool) -> Recipe:
+    def _array_recipe(self, first: int) -> Recipe:
         operands, roles, block = self._operands, self._roles, self._shape
         (m, _), (k, _) = self._m, self._k
         sums = Touch(roles.sums, m * block.channels * self._builder.timing.sum_bytes)
@@ -248,18 +273,26 @@ class _Loop:
             reads.append(Touch(roles.bias, operands.bias_bytes(block)))
         if not first:
             reads.append(sums)
-        began = (Touch(sums.buffer, sums.bytes, fresh=True, from_start=True),)
-        work = self._builder.timing.array(operands.shape(m, block, k, first=first))
+        work = self._builder.timing.array(operands.shape(m, block, k, first=bool(first)))
         return Recipe(
             work.cycles,
             Work(
-                TaskKind.ARRAY, tuple(reads), began if first else (),
+                TaskKind.ARRAY, tuple(reads), self._begun() if first == FRESH else (),
                 sram_read_bytes=work.sram_read_bytes,
                 accumulator_read_bytes=work.accumulator_read_bytes,
                 accumulator_write_bytes=work.accumulator_write_bytes,
                 macs=m * block.channels * operands.slots(k),
             ),
         )  # fmt: skip
+
+    def _begun(self) -> tuple[Touch, ...]:
+        """The sums of a set that begins with the current tile."""
+        sums = live_sums(
+            self._operands.gemm, self._m[0], self._shape.channels, self._loops,
+            self._nest.reduction_tiles,
+        )  # fmt: skip
+        size = sums * self._builder.timing.sum_bytes
+        return (Touch(self._roles.sums, size, fresh=True, from_start=True),)
 
     def _drain(self) -> None:
         """The vector command that requantises an output tile, and its store if the output

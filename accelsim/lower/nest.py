@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from accelsim.arch.parts import Accelerator, Scratchpad
 from accelsim.lower.buffers import Buffers, Slots, offsets
 from accelsim.mapping.layout import Layout, TileSizes, array_layout
+from accelsim.mapping.orders import count_fills
 from accelsim.mapping.runs import (
     Extent,
     Run,
@@ -17,7 +18,7 @@ from accelsim.mapping.runs import (
     reduction_runs,
     tile_count,
 )
-from accelsim.mapping.tiles import ArrayOp, Block, count_fills, element_bytes
+from accelsim.mapping.tiles import ArrayOp, Block, element_bytes
 from accelsim.plan import Step, Tiling
 
 HALVES = 2

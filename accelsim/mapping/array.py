@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 from accelsim.arch.parts import Accelerator
 from accelsim.dataflow.counts import ceil_div
 from accelsim.mapping.layout import TileSizes, array_layout
+from accelsim.mapping.orders import Fills, count_fills, live_sums, live_tiles, sensible_orders
 from accelsim.mapping.runs import block_runs, leaves, pixel_runs, reduction_runs
 from accelsim.mapping.tiles import (
     ArrayOp,
     Block,
-    Fills,
-    count_fills,
     element_bytes,
     halvings,
     reduction_unit,
@@ -150,6 +150,8 @@ class Nest:
     fills: Fills
     sizes: TileSizes
     work: Work
+    compute: int
+    """Cycles of array and vector tasks, as far as they are not hidden: see :func:`_compute`."""
     a_bytes: int
     """Streamed bytes of A with halo and refetch."""
     b_bytes: int
@@ -169,12 +171,15 @@ def loop_nest(
     reductions: ReductionTiles,
     order: str,
     timing: Timing,
+    work: Work | None = None,
 ) -> Nest:
-    """Count one loop nest."""
+    """Count one loop nest. ``work``: that of the tiles, if it is known from another order."""
+    work = work or tile_work(operands, pixels, blocks, reductions, timing)
     gemm = operands.gemm
     fills = count_fills(
         blocks.blocks, blocks.runs, pixels.tiles, reductions.tiles, order, reuse=timing.reuses
     )
+    kept = live_tiles(order, blocks.blocks // blocks.runs, pixels.tiles, reductions.tiles)
     wide, size_a = blocks.widest, element_bytes(operands.a)
     b_bytes = gemm.k * gemm.n * gemm.groups * element_bytes(operands.b) * fills.weight_refetch
     if operands.sparsity is not None:
@@ -205,7 +210,8 @@ def loop_nest(
             bias=operands.bias_bytes(wide),
             out=operands.out_bytes((0, first_m), wide),
         ),
-        _work(operands, pixels, blocks, reductions, timing),
+        work,
+        _compute(work, fills.outputs, kept, reductions.tiles),
         a_bytes=pixels.regions * reductions.channels * gemm.groups * size_a * fills.input_refetch,
         b_bytes=b_bytes,
         bias_bytes=bias_bytes,
@@ -215,7 +221,7 @@ def loop_nest(
     )
 
 
-def _work(
+def tile_work(
     operands: ArrayOp,
     pixels: PixelTiles,
     blocks: BlockTiles,
@@ -245,6 +251,22 @@ def _work(
     return Work(array, vector, pad, accumulators)
 
 
+def _compute(work: Work, outputs: int, kept: int, reductions: int) -> int:
+    """Cycles of array and vector unit side by side, for ``outputs`` tiles of which ``kept`` keep
+    their sums at once.
+
+    One of the two works all the time. The vector unit has nothing to drain before all but the last
+    reduction tile of the first ``kept`` outputs and the last one of the first output are done. The
+    array is ahead of it in the end by one drain, or by those of the last ``kept`` outputs, as far
+    as they do not go on beside the last pass over these.
+    """
+    array, vector = work.array_cycles, work.vector_cycles
+    before = ceil_div(array * ((reductions - 1) * kept + 1), outputs * reductions)
+    passed = array * kept // (outputs * reductions)
+    after = max(ceil_div(vector, outputs), ceil_div(vector * kept, outputs) - passed)
+    return max(array + after, vector + before)
+
+
 def _bias_total(operands: ArrayOp) -> int:
     if operands.bias is None:
         return 0
@@ -264,8 +286,7 @@ def realise(
     """The candidate of a loop nest once it is known what streams.
 
     ``hidden``: cycles of the step before that the first weights may hide behind; None: they are
-    not prefetched. compute = max(array, vector) + the shorter one's share of one tile; the rest is
-    :meth:`Timing.pipelined`.
+    not prefetched.
     """
     stream_a, stream_out = operands.a.name in streamed, operands.output.name in streamed
     stream_b = operands.constant or operands.b.name in streamed
@@ -300,11 +321,9 @@ def realise(
         loads, read, fills.outputs if stream_out else 0, written, first_cycles + first_a,
         timing.dma(sizes.out) if stream_out else 0, min(hidden or 0, first_cycles), constants,
     )  # fmt: skip
-    array, vector = work.array_cycles, work.vector_cycles
-    compute = max(array, vector) + ceil_div(min(array, vector), fills.outputs)
     tiles = fills.outputs * ceil_div(operands.gemm.k, tiling.k)
     name = f"{variant}/m{tiling.m}n{tiling.n}k{tiling.k}"
-    name += "-mnk" if tiling.order == "mnk" else ""
+    name += "" if tiling.order == "nmk" else f"-{tiling.order}"
     prefetch = hidden is not None
     return Candidate(
         name=name if prefetch or not operands.constant else f"{name}-noprefetch",
@@ -314,8 +333,8 @@ def realise(
         prefetch_bytes=layout.prefetchable if prefetch else 0,
         dram_read_bytes=stored + streamed_a,
         dram_write_bytes=written,
-        cycles=timing.pipelined(flow, compute=compute, tiles=tiles),
-        compute_cycles=compute,
+        cycles=timing.pipelined(flow, compute=nest.compute, tiles=tiles),
+        compute_cycles=nest.compute,
         scratchpad_bytes=work.scratchpad_bytes + read + written,
         accumulator_bytes=work.accumulator_bytes,
         macs=operands.macs,
@@ -383,11 +402,11 @@ def nests(
     reductions: tuple[int, ...] | None = None,
     orders: tuple[str, ...] | None = None,
 ) -> Iterator[Nest]:
-    """All loop nests whose accumulator tile fits half of the accumulator SRAM.
+    """All loop nests whose sums fit half of the accumulator SRAM.
 
     ``channels``, ``reductions``, ``orders``: sizes of n and k and loop orders to try in place of
-    all sensible ones. Row-stationary arrays: no more than :data:`ROW_CHANNELS` (and so on) of each,
-    of m the largest that fit and the smallest.
+    all sensible ones (:func:`~accelsim.mapping.orders.sensible_orders`). Row-stationary arrays: no
+    more than :data:`ROW_CHANNELS` (and so on) of each, of m the largest that fit and the smallest.
     """
     array = accelerator.array
     budget = accumulator_tile_elements(accelerator)
@@ -403,13 +422,14 @@ def nests(
         fitting = [m for m in pixels if m.counts[0][0] * blocks.widest.channels <= budget]
         if rows and len(fitting) > ROW_PIXELS:
             fitting = [*fitting[: ROW_PIXELS - 1], fitting[-1]]
-        for m in fitting:
-            # With one channel block or one pixel tile both orders are the same loop nest; without
-            # reuse they fetch the same.
-            same = m.tiles == 1 or blocks.blocks == blocks.runs or not timing.reuses
-            for k in cuts:
-                for order in orders or (("nmk",) if same else ("nmk", "mnk")):
-                    yield loop_nest(operands, m, blocks, k, order, timing)
+        wide, per_run = blocks.widest.channels, blocks.blocks // blocks.runs
+        for m, k in product(fitting, cuts):
+            work = tile_work(operands, m, blocks, k, timing)
+            reuse = timing.reuses
+            for order in orders or sensible_orders(per_run, m.tiles, k.tiles, reuse=reuse):
+                sums = live_sums(operands.gemm, m.counts[0][0], wide, order, k.tiles)
+                if sums <= budget:
+                    yield loop_nest(operands, m, blocks, k, order, timing, work)
 
 
 def accumulator_tile_elements(accelerator: Accelerator) -> int:

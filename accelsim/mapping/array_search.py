@@ -43,8 +43,7 @@ class Nests:
     b: Ints
     bias: Ints
     out: Ints
-    array: Ints
-    vector: Ints
+    compute: Ints
     scratchpad: Ints
     accumulator: Ints
     a_bytes: Ints
@@ -63,8 +62,7 @@ def columns(nests: Sequence[Nest], operands: ArrayOp) -> Nests:
             n.fills.weights, n.fills.inputs, n.fills.biases, n.fills.outputs,
             n.fills.outputs * -(-k // n.tiling.k),
             n.sizes.a, n.sizes.b, n.sizes.bias, n.sizes.out,
-            n.work.array_cycles, n.work.vector_cycles, n.work.scratchpad_bytes,
-            n.work.accumulator_bytes,
+            n.compute, n.work.scratchpad_bytes, n.work.accumulator_bytes,
             n.a_bytes, n.b_bytes, n.bias_bytes, n.b_stored, n.bias_stored, n.first_a,
         )
         for n in nests
@@ -81,12 +79,7 @@ def fits_int64(nests: Sequence[Nest], accelerator: Accelerator) -> bool:
     if accelerator.compression is not None:
         rates.append(accelerator.compression.ratio)
     scale = max(max(rate.numerator, rate.denominator) for rate in rates) * 16
-    most = max(
-        max(
-            n.a_bytes, n.b_bytes, n.work.array_cycles, n.work.vector_cycles, n.work.scratchpad_bytes
-        )
-        for n in nests
-    )
+    most = max(max(n.a_bytes, n.b_bytes, n.compute, n.work.scratchpad_bytes) for n in nests)
     fills = (n.fills for n in nests)
     count = max(max(f.weights, f.inputs, f.biases, f.outputs) for f in fills)
     return most * scale < LARGEST and count * LONGEST_SETUP < LARGEST
@@ -232,8 +225,7 @@ class _Figures:
         flow_first = first_cycles + first_a
         last = fixed + timing.transfers(t.out) if self._stream_out else zero
         tucked = np.minimum(hidden or 0, first_cycles)
-        slow, quick = np.maximum(t.array, t.vector), np.minimum(t.array, t.vector)
-        compute = slow + -(-quick // t.outputs)
+        compute = t.compute
         arriving, at_port = timing.port_cycles(self._read, self._constants, self._written)
         incoming = loads * fixed + arriving
         stores = t.outputs if self._stream_out else zero

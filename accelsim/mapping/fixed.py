@@ -85,6 +85,10 @@ def fixed_candidates(
         else:
             pool = _array_pool(op, fixed, workload, streamed, name, accelerator, timing)
         found += thin(pool, goal)
+    if not found:
+        why = f"operator '{op.name}': no tile of open sizes keeps few enough sums"
+        hint = "a smaller m or n, order nmk, or larger accumulators"
+        raise AccelsimError(Mistake("M340", why, hint, fixed.location))
     return tuple(found)
 
 
@@ -132,10 +136,11 @@ def require_obeyable(
 def _require_legal(
     op: Op, fixed: FixedMapping, workload: Workload, accelerator: Accelerator
 ) -> None:
+    # What is open can be chosen so that the sums fit, if they can fit at all: small tiles, whole k.
     given = Tiling(
         fixed.m if fixed.m is not None else 1,
         fixed.n if fixed.n is not None else 1,
-        fixed.k if fixed.k is not None else 1,
+        fixed.k if fixed.k is not None else (1 if op.gemm is None else op.gemm.k),
         fixed.order or "nmk",
     )
     streamed = _streamed(op, fixed.stream or ())

@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accelsim.dataflow.counts import ceil_div
+from accelsim.mapping.orders import Fills, count_fills
 from accelsim.mapping.tiles import (
     ArrayOp,
-    Fills,
     channel_blocks,
-    count_fills,
     pixel_ranges,
     split,
 )

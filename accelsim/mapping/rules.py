@@ -21,6 +21,7 @@ from accelsim.mapping.array import (
     realise,
     reduction_tiles,
 )
+from accelsim.mapping.orders import ORDERS, inside_reduction, live_sums
 from accelsim.mapping.tiles import (
     ArrayOp,
     Block,
@@ -33,7 +34,7 @@ from accelsim.mapping.timing import Timing
 from accelsim.mapping.vector import vector_candidate, vector_tilings
 from accelsim.mapping.vector_tiles import whole
 from accelsim.plan import Candidate, Tiling
-from accelsim.workload.graph import Op, Workload
+from accelsim.workload.graph import Gemm, Op, Workload
 
 Rule = Callable[[ArrayOp, Accelerator], Tiling]
 
@@ -170,8 +171,8 @@ def objections(
         value, limit = getattr(tiling, name), getattr(limits, name)
         if not 1 <= value <= limit:
             found.append((f"{name} must be between 1 and {limit}", f"{name}: {limit}"))
-    if tiling.order not in ("nmk", "mnk"):
-        found.append((f"no loop order '{tiling.order}'", "nmk or mnk"))
+    if tiling.order not in ORDERS:
+        found.append((f"no loop order '{tiling.order}'", "one of: " + ", ".join(ORDERS)))
     if op.gemm is None or found:
         return found
     operands = array_op(op, workload, accelerator.array)
@@ -184,14 +185,19 @@ def objections(
     legal = whole_rows(operands, tiling.m)
     if legal != tiling.m:
         found.append(("m is neither whole output rows nor a part of one", f"m: {legal}"))
-    sums = tiling.m * min(tiling.n, limits.n)
+    return found + _excess_sums(op.gemm, tiling, accelerator)
+
+
+def _excess_sums(gemm: Gemm, tiling: Tiling, accelerator: Accelerator) -> list[tuple[str, str]]:
+    """What :func:`objections` has to say of the sums that are kept at once."""
+    reductions = ceil_div(gemm.k, tiling.k)
+    sums = live_sums(gemm, tiling.m, tiling.n, tiling.order, reductions)
     room = accumulator_tile_elements(accelerator)
-    if sums > room:
-        size = ceil_div(accelerator.array.accumulator_bits, 8)
-        found.append(
-            (
-                f"{sums} sums of {size} bytes do not fit half of the accumulators ({room} sums)",
-                "a smaller m or n, or larger accumulators",
-            )
-        )
-    return found
+    if sums <= room:
+        return []
+    size = ceil_div(accelerator.array.accumulator_bits, 8)
+    why = f"{sums} sums of {size} bytes do not fit half of the accumulators ({room} sums)"
+    if not inside_reduction(tiling.order, reductions):
+        return [(why, "a smaller m or n, or larger accumulators")]
+    why += f": '{tiling.order}' with k cut keeps those of every output tile inside k"
+    return [(why, "nmk, a whole k, or larger accumulators")]

@@ -66,6 +66,16 @@ def tile_count(runs: Runs[T]) -> int:
     return total
 
 
+def without_last(runs: Runs[T]) -> tuple[Runs[T], T]:
+    """All tiles but the last one, and the last one."""
+    *before, run = runs
+    rest = (Run(run.count - 1, run.leaf, run.inner),) if run.count > 1 else ()
+    if run.leaf is not None:
+        return (*before, *rest), run.leaf
+    inner, last = without_last(run.inner)
+    return (*before, *rest, *inner), last
+
+
 def run_lengths(tiles: Iterable[T]) -> Runs[T]:
     """Runs of equal neighbours."""
     return tuple(Run(sum(1 for _ in equal), leaf) for leaf, equal in groupby(tiles))

@@ -262,53 +262,6 @@ def index_bits_of(sparsity: tuple[int, int] | None) -> int:
     return 0 if sparsity is None else index_bits(sparsity)
 
 
-@dataclass(frozen=True)
-class Fills:
-    """How often each tile buffer of an array operator is filled in one run of it."""
-
-    weights: int
-    inputs: int
-    biases: int
-    outputs: int
-    weight_refetch: int
-    """How often all of B is moved; likewise below."""
-    input_refetch: int
-    bias_refetch: int
-
-
-def count_fills(
-    blocks: int, runs: int, pixels: int, reductions: int, order: str, *, reuse: bool = True
-) -> Fills:
-    """Fills of the loop nest with the groups outermost, then ``order`` (``nmk`` or ``mnk``).
-
-    ``blocks`` channel blocks in ``runs`` equal runs (one per group or set of groups); ``pixels``
-    and ``reductions`` tiles of m and k. A buffer is refilled when the tile it should hold changes:
-    the operand that an outer loop holds is fetched once, unless k is cut and the inner loop walks
-    all of k in between. Without ``reuse`` every tile fetches its operands anew, and every output
-    tile its bias.
-    """
-    per_run = blocks // runs
-    if not reuse:
-        weight_refetch, input_refetch, bias_refetch = pixels, per_run, pixels
-    elif order == "nmk":
-        weight_refetch = pixels if reductions > 1 else 1
-        input_refetch = per_run if pixels * reductions > 1 else 1
-        bias_refetch = 1
-    else:
-        weight_refetch = pixels if per_run * reductions > 1 else 1
-        input_refetch = per_run if reductions > 1 else 1
-        bias_refetch = pixels if per_run > 1 else 1
-    return Fills(
-        weights=blocks * reductions * weight_refetch,
-        inputs=runs * pixels * reductions * input_refetch,
-        biases=blocks * bias_refetch,
-        outputs=blocks * pixels,
-        weight_refetch=weight_refetch,
-        input_refetch=input_refetch,
-        bias_refetch=bias_refetch,
-    )
-
-
 def share(amount: int, start: int, count: int, total: int) -> int:
     """Whole-number share of ``amount`` for [start, start + count) of ``total``; shares of a
     partition sum to ``amount``."""

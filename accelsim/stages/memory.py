@@ -14,7 +14,7 @@ from accelsim.config.types import RunConfig, ScheduleConfig
 from accelsim.errors import Infeasibility, InfeasibleError, Location
 from accelsim.lower import plan_traffic
 from accelsim.mapping import Objective, Search, require_legal
-from accelsim.mapping.fixed import FixedMapping, fixed_candidates, fixed_for, require_matches
+from accelsim.mapping.fixed import FixedMapping, fixed_candidates, fixed_for, require_obeyable
 from accelsim.mapping.objective import traffic
 from accelsim.mapping.quick_plan import quick_plan
 from accelsim.plan import Candidate, MemoryPlan, Step
@@ -62,7 +62,7 @@ def plan_memory(
     plan fits, or the solver stopped without one, and AccelsimError for a fixed mapping that cannot
     be obeyed. ``location`` is where the scratchpad's size was configured.
     """
-    require_matches(given.fixed, workload)
+    require_obeyable(given.fixed, workload, accelerator)
     if given.rule is not None:
         return quick_plan(workload, accelerator, given.rule)
     if objective == "edp":

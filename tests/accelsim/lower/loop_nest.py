@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 from accelsim.mapping.tiles import (
     Block,
@@ -26,30 +27,28 @@ class ArrayTile:
     m: Range
     k: Range
     output: int
-    """Which output tile the sums belong to, in order of completion."""
+    """Which output tile the sums belong to, in order of beginning."""
     first: bool
     """First reduction tile of the output tile."""
     last: bool
 
 
 def array_tiles(op: Op, workload: Workload, tiling: Tiling) -> Iterator[ArrayTile]:
-    """The loop nest in execution order: groups, then n and m as the tiling says, then k."""
+    """The loop nest in execution order: groups, then n, m and k as the tiling says."""
     gemm = array_op(op, workload).gemm
     pixels = pixel_ranges(op.window, gemm.m, tiling.m)
     reductions = split(gemm.k, tiling.k)
     groups: dict[int, list[Block]] = {}
     for block in channel_blocks(gemm, tiling.n):
         groups.setdefault(block.group, []).append(block)
-    output = 0
+    outputs: dict[tuple[Block, Range], int] = {}
     for blocks in groups.values():
-        if tiling.order == "nmk":
-            pairs = [(block, m) for block in blocks for m in pixels]
-        else:
-            pairs = [(block, m) for m in pixels for block in blocks]
-        for block, m in pairs:
-            for k in reductions:
-                yield ArrayTile(block, m, k, output, k is reductions[0], k is reductions[-1])
-            output += 1
+        walked = {"n": blocks, "m": pixels, "k": reductions}
+        for found in product(*(walked[loop] for loop in tiling.order)):
+            at = dict(zip(tiling.order, found, strict=True))
+            block, m, k = at["n"], at["m"], at["k"]
+            output = outputs.setdefault((block, m), len(outputs))
+            yield ArrayTile(block, m, k, output, k is reductions[0], k is reductions[-1])
 
 
 Moved = tuple[TaskKind, int, int]
@@ -75,7 +74,7 @@ def commands(op: Op, workload: Workload, step: Step, *, cacheless: bool = False)
             held = {} if tile.first else {"bias": tile.block}
         if has_b and changes("b", (tile.block, tile.k)):
             b = operands.b_bytes(tile.k, tile.block)
-        if operands.bias is not None and changes("bias", tile.block):
+        if operands.bias is not None and tile.first and changes("bias", tile.block):
             bias = operands.bias_bytes(tile.block)
         if operands.constant and b + bias:
             yield TaskKind.LOAD_WEIGHT, b + bias, 0

@@ -24,6 +24,7 @@ from accelsim.lower import lower, plan_traffic
 from accelsim.lower.builder import CLEAR, FRESH, ProgramBuilder, Recipe
 from accelsim.lower.lowering import _Lowering
 from accelsim.lower.streams import Stream
+from accelsim.mapping.orders import ORDERS
 from accelsim.plan import MemoryPlan, Step, Tiling
 from accelsim.program import Command, Node, Program, Repeat, Work, commands_of, distinct
 from accelsim.sim.check import check_placement
@@ -146,7 +147,7 @@ def test_memory_is_safe_whatever_the_slots_and_traffic_is_what_was_planned(seed)
     channels=st.integers(1, 5), size=st.integers(3, 9), filters=st.integers(1, 9),
     kernel=st.integers(1, 3), stride=st.integers(1, 2), grouped=st.booleans(),
     pad=st.integers(0, 4), m=st.integers(1, 90), n=st.integers(1, 12), k=st.integers(1, 60),
-    order=st.sampled_from(["nmk", "mnk"]), stream=st.tuples(st.booleans(), st.booleans()),
+    order=st.sampled_from(ORDERS), stream=st.tuples(st.booleans(), st.booleans()),
     slots=st.integers(1, 4),
 )  # fmt: skip
 @settings(max_examples=120, deadline=None)

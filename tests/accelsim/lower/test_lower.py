@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from accelsim.arch.parts import AccumulatorSram, Dma, Scratchpad, SystolicArray
 from accelsim.lower import lower, plan_traffic
 from accelsim.mapping import candidates, workspace
+from accelsim.mapping.orders import ORDERS
 from accelsim.mapping.tiles import array_op
 from accelsim.plan import MemoryPlan, Step, Tiling
 from accelsim.sim.check import check_placement, check_trace
@@ -115,7 +116,7 @@ def _check_workspaces(workload, machine, plan, graph):
     channels=st.integers(1, 6), size=st.integers(3, 9), filters=st.integers(1, 9),
     kernel=st.integers(1, 3), stride=st.integers(1, 3), grouped=st.booleans(),
     m=st.integers(1, 90), n=st.integers(1, 12), k=st.integers(1, 60),
-    order=st.sampled_from(["nmk", "mnk"]),
+    order=st.sampled_from(ORDERS),
 )  # fmt: skip
 @settings(max_examples=120, deadline=None)
 def test_tiles_cover_every_multiplication_once(
@@ -191,7 +192,7 @@ def test_input_regions_are_the_bounding_boxes_of_what_windows_touch(
     channels=st.integers(1, 5), size=st.integers(3, 9), filters=st.integers(1, 9),
     kernel=st.integers(1, 3), stride=st.integers(1, 2), grouped=st.booleans(),
     pad=st.integers(0, 4), m=st.integers(1, 90), n=st.integers(1, 12), k=st.integers(1, 60),
-    order=st.sampled_from(["nmk", "mnk"]), stream=st.tuples(st.booleans(), st.booleans()),
+    order=st.sampled_from(ORDERS), stream=st.tuples(st.booleans(), st.booleans()),
     early=st.booleans(),
 )  # fmt: skip
 @settings(max_examples=120, deadline=None)
@@ -224,7 +225,12 @@ def test_closed_form_traffic_and_time_equal_the_unrolled_loop(
         for kind in (TaskKind.ARRAY, TaskKind.VECTOR)
     )
     outputs = sum(task.kind is TaskKind.VECTOR for task in graph.tasks)
-    assert chosen.compute_cycles == max(array, vector) + -(-min(array, vector) // outputs)
+    least = max(array, vector) + -(-min(array, vector) // outputs)
+    sets = {access.value for task in graph.tasks for access in task.writes if access.from_start}
+    if len(sets) == outputs:
+        assert chosen.compute_cycles == least
+    else:  # the drains of a set come together
+        assert least <= chosen.compute_cycles <= array + vector
 
 
 def test_one_resident_convolution_by_hand():

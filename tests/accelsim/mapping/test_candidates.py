@@ -25,7 +25,8 @@ from accelsim.lower import lower
 from accelsim.mapping import candidates, lower_bounds, require_legal
 from accelsim.mapping.array import channel_sizes, reduction_sizes, row_sizes
 from accelsim.mapping.layout import align
-from accelsim.mapping.tiles import array_op, count_fills
+from accelsim.mapping.orders import count_fills
+from accelsim.mapping.tiles import array_op
 from accelsim.plan import MemoryPlan, Step, Tiling
 from accelsim.sim.engine import simulate
 from accelsim.sim.expand import expand
