@@ -68,7 +68,7 @@ def describe_machine(config: RunConfig, done: Simulated) -> dict[str, Any]:
                 if config.workload.precision == "int8"
                 else []
             ),
-            *(() if done.several else _idle_note(done)),
+            *_idle_note(done),
             *_core_notes(config, done),
             *large_notes(done.schedule),
         ],
@@ -109,10 +109,11 @@ def _core_notes(config: RunConfig, done: Simulated) -> list[str]:
 
 
 def _idle_note(done: Simulated) -> tuple[str]:
-    size = done.accelerator.scratchpad.bytes
+    size = sum(kind.machine.scratchpad.bytes * kind.machine.cores for kind in done.kinds)
+    idle = size - sum(kind.scratchpad_bytes for kind in done.kinds)
     return (
-        f"{size - done.plan.peak_bytes} of {size} scratchpad bytes are never allocated: they are "
-        "not safety-related and count in no failure rate",
+        f"{idle} of {size} scratchpad bytes{' of all cores' if done.several else ''} are never "
+        "allocated: they are not safety-related and count in no failure rate",
     )
 
 

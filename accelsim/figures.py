@@ -266,12 +266,14 @@ def exposure_table(exposures: tuple[Exposure, ...]) -> tuple[dict[str, Any], ...
     return tuple(asdict(e) for e in exposures)
 
 
-def accumulator_bytes_used(done: Simulated) -> int:
-    """Allocated part of the accumulator SRAM: highest address of any accumulator tile."""
-    return max(
-        (v.address + v.bytes for v in done.trace.graph.values if v.structure == "accumulators"),
-        default=0,
-    )
+def accumulator_bytes_used(done: Simulated, kind: CoreKind) -> int:
+    """Allocated part of the accumulator SRAM of all cores of a kind: in each the highest address of
+    any accumulator tile."""
+    highest = dict.fromkeys(kind.structures("accumulators"), 0)
+    for value in done.trace.graph.values:
+        if value.structure in highest:
+            highest[value.structure] = max(highest[value.structure], value.address + value.bytes)
+    return sum(highest.values())
 
 
 def dram_tensors(workload: Workload, plan: MemoryPlan) -> tuple[str, ...]:

@@ -159,15 +159,27 @@ def _check_inputs(config: RunConfig) -> None:
     from accelsim.stages.campaign import check_campaign, check_data
 
     workload = read_workload(config)
-    if config.simulate and config.accelerator is not None and config.mapping.layers:
-        from accelsim.mapping.fixed import require_obeyable
-        from accelsim.stages.memory import given_mapping
-
-        require_obeyable(given_mapping(config).fixed, workload, config.accelerator)
+    if config.simulate and config.mapping.layers:
+        _check_fixed(config, workload)
     if config.data is not None and config.faults is not None:
         check_campaign(config.workload.model, config.data, config.faults)
     elif config.data is not None:
         check_data(config.data)
+
+
+def _check_fixed(config: RunConfig, workload: Workload) -> None:
+    """Fixed mappings can be obeyed, of unequal cores on one at least. Raises AccelsimError."""
+    from accelsim.mapping.fixed import require_obeyable
+    from accelsim.stages.memory import given_mapping
+
+    refused: list[AccelsimError] = []
+    for machine in config.machines:
+        try:
+            require_obeyable(given_mapping(config).fixed, workload, machine)
+        except AccelsimError as error:
+            refused.append(error)
+    if refused and len(refused) == len(config.machines):
+        raise refused[0]
 
 
 def require_own_packages() -> None:
@@ -256,13 +268,15 @@ def run_variant(
     if config.faults is not None and config.data is not None:
         from accelsim.stages import results
         from accelsim.stages.campaign import run_campaign
+        from accelsim.stages.pools import pooled_targets
 
         exposed = upset_exposures(config, done)
+        targets = pooled_targets(exposed, done.kinds) if done else ()
         found = run_campaign(
             config.workload.model,
             config.data,
             config.faults,
-            exposed,
+            targets,
             workers=workers,
             progress=partial(progress, f"{name}: inject"),
         )
@@ -272,7 +286,7 @@ def run_variant(
         if done and config.safety and found.structures:
             from accelsim.stages.safety import assess, safety_inputs
 
-            assessed = assess(safety_inputs(done, config, found))
+            assessed = assess(*safety_inputs(done, config, found))
             metrics |= results.fmeda_metrics(assessed)
             fmeda = results.fmeda_table(assessed.bound)
     record = VariantRecord(
@@ -357,7 +371,7 @@ def simulate_design(
         busy = busy_of(schedule.folded, times)
     did = ProgramActivity(acc).program(program)
     by_op = energy_by_op(program, acc)
-    kinds = (CoreKind(acc, replace(did, cycles=schedule.cycles)),)
+    kinds = (CoreKind(acc, replace(did, cycles=schedule.cycles), plans=(plan,)),)
     return Simulated(
         workload=workload,
         accelerator=acc,

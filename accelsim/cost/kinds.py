@@ -18,6 +18,7 @@ from accelsim.cost.bands import EnergyBands, Sensitivity, constant_rows, energy_
 from accelsim.cost.breakdown import EnergyBreakdown
 from accelsim.cost.constants import constants
 from accelsim.cost.energy import energy_of
+from accelsim.plan import MemoryPlan
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,19 @@ class CoreKind:
     """Their numbers."""
     label: str = ""
     """Tells their structures from those of other kinds; empty where there is one kind."""
+    plans: tuple[MemoryPlan, ...] = ()
+    """What each of them keeps where."""
+    joined: bool = False
+    """Their structures carry their numbers (``core1.scratchpad``)."""
+
+    @property
+    def scratchpad_bytes(self) -> int:
+        """Scratchpad bytes that the plans ever allocate, in all of them."""
+        return sum(plan.peak_bytes for plan in self.plans)
+
+    def structures(self, name: str) -> tuple[str, ...]:
+        """What one structure of theirs is called in the trace, core by core."""
+        return tuple(f"core{n}.{name}" for n in self.members) if self.joined else (name,)
 
     @property
     def pes(self) -> int:

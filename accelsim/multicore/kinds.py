@@ -13,6 +13,8 @@ from accelsim.cost.kinds import CoreKind, summed_energy
 from accelsim.cost.program_activity import ProgramActivity
 from accelsim.multicore.run import SystemRun
 from accelsim.program import Block, Program
+from accelsim.sim.exposure import Exposure, exposures
+from accelsim.sim.trace import Trace
 
 
 def core_kinds(run: SystemRun) -> tuple[CoreKind, ...]:
@@ -26,8 +28,27 @@ def core_kinds(run: SystemRun) -> tuple[CoreKind, ...]:
         mine = tuple(b for b, core in zip(program.blocks, owner, strict=True) if core in numbers)
         did = ProgramActivity(machine).program(replace(program, blocks=mine))
         whole = replace(machine, cores=len(numbers))
-        found.append(CoreKind(whole, replace(did, cycles=run.cycles), tuple(numbers), label))
+        found.append(
+            CoreKind(
+                machine=whole,
+                activity=replace(did, cycles=run.cycles),
+                members=tuple(numbers),
+                label=label,
+                plans=tuple(run.plans[number] for number in numbers),
+                joined=True,
+            )
+        )
     return tuple(found)
+
+
+def core_exposures(run: SystemRun, trace: Trace) -> tuple[Exposure, ...]:
+    """Exposures core by core (``core1.scratchpad``), tensors and operators named as the network
+    does: parts of one tensor in one core count as one, copies in several cores in each."""
+    values = []
+    for value in trace.graph.values:
+        core = int(value.structure.partition(".")[0].removeprefix("core"))
+        values.append(replace(value, tensor=run.networks[core].origin[value.tensor]))
+    return exposures(replace(trace, graph=replace(trace.graph, values=tuple(values))))
 
 
 def equal_cores(system: System) -> list[tuple[Accelerator, list[int]]]:

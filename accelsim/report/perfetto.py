@@ -53,10 +53,12 @@ def perfetto_json(trace: Trace | FoldedTrace, clock_hz: int, cap: int = DEFAULT_
             return folded_json(trace, clock_hz, cap)
         trace = unfold(trace)
     points = max(1, cap // COUNTER_SHARE)
+    pads = _scratchpads(trace)
     counters = {
-        "scratchpad live bytes": thin(occupancy(trace, "scratchpad"), points),
-        "DRAM bytes moved": thin(_dram_bytes(trace), points),
+        f"{name} live bytes": thin(occupancy(trace, name), max(1, points // len(pads)))
+        for name in pads
     }
+    counters["DRAM bytes moved"] = thin(_dram_bytes(trace), points)
     events = names(trace.graph.resources)
     rates = _rates(trace, clock_hz)
     rates = {name: thin(rate, max(1, points // len(rates))) for name, rate in rates.items()}
@@ -69,6 +71,12 @@ def perfetto_json(trace: Trace | FoldedTrace, clock_hz: int, cap: int = DEFAULT_
     for name, found in rates.items():
         events += counter(f"{name} bandwidth", found, clock_hz, unit="bytes per second")
     return document(events, clock_hz, trace.cycles, len(trace.graph.tasks), folded)
+
+
+def _scratchpads(trace: Trace) -> list[str]:
+    """The scratchpad, or those of all cores (``core1.scratchpad``)."""
+    found = {v.structure for v in trace.graph.values if v.structure.endswith(".scratchpad")}
+    return sorted(found, key=lambda name: (len(name), name)) or ["scratchpad"]
 
 
 def _fold(trace: Trace, budget: int) -> tuple[list[list[_Slice]], str]:

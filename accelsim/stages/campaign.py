@@ -48,26 +48,26 @@ def run_campaign(
     model: str,
     data: DataConfig,
     config: FaultsConfig,
-    exposures: Sequence[Exposure],
+    targets: Sequence[faults.Target],
     *,
     workers: int,
     progress: Callable[[int, int], None] | None,
 ) -> faults.CampaignResult:
-    """Inject as configured. ``exposures`` come from the trace and are used in exposure mode only.
+    """Inject as configured. ``targets`` come from the trace and are used in exposure mode only.
 
     Raises :class:`AccelsimError` for data, labels, bounds or networks that cannot be used.
     """
     evaluation = _read(data)
-    plan = _plan(config, exposures)
+    plan = _plan(config, targets)
     return faults.campaign(model, evaluation, plan, workers=workers, progress=progress)
 
 
 def _plan(
-    config: FaultsConfig, exposures: Sequence[Exposure]
+    config: FaultsConfig, targets: Sequence[faults.Target]
 ) -> faults.UpsetPlan | faults.RatePlan:
     if config.mode == "exposure":
         return faults.UpsetPlan(
-            targets=upset_targets(exposures),
+            targets=tuple(targets),
             faults=config.count,
             images_per_fault=config.images_per_fault,
             seed=config.seed,

@@ -2,23 +2,26 @@
 
 All strategies of :mod:`accelsim.multicore.strategies` are simulated with a mapping by rule, and the
 best of them again with the mapping and memory plan that search and solver find for every core. The
-run's objective says which is best.
+run's objective says which is best. Fixed mappings hold for every part of an operator; a strategy
+whose parts cannot obey them is refused and not chosen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from glob import escape
 
 from accelsim.arch.parts import Accelerator
 from accelsim.arch.system import System
 from accelsim.config.types import ParallelConfig, RunConfig
 from accelsim.cost.kinds import kinds_area, kinds_energy
-from accelsim.errors import AccelsimError, Mistake
+from accelsim.errors import AccelsimError, InfeasibleError
 from accelsim.execution import MOST_WRITTEN, Execution
 from accelsim.figures import Simulated
+from accelsim.mapping.fixed import FixedMapping, fixed_for
 from accelsim.multicore.check import check_system
-from accelsim.multicore.kinds import core_kinds, energy_by_step
+from accelsim.multicore.kinds import core_exposures, core_kinds, energy_by_step
 from accelsim.multicore.parts import CoreNetwork
 from accelsim.multicore.run import (
     AUTO,
@@ -40,7 +43,7 @@ from accelsim.sim.layers import block_times, busy_of
 from accelsim.sim.trace import Trace
 from accelsim.stages.cores_check import core_system
 from accelsim.stages.cores_plan import fullest, joint_layers, joint_plan
-from accelsim.stages.memory import plan_memory
+from accelsim.stages.memory import Given, given_mapping, plan_memory
 from accelsim.workload.graph import Workload
 
 RULE = "layer"
@@ -80,6 +83,7 @@ def assigned(config: RunConfig, workload: Workload) -> Choice:
     of the assignment. AccelsimError (M360) for a strategy that does not apply, or what keeps it
     from being executed."""
     system, rule, parallel = core_system(config), config.mapping.rule, _parallel(config)
+    objective = config.mapping.objective
     only = parallel.strategy != AUTO
     names = ("single", parallel.strategy) if only else tuple(STRATEGIES)
     quick = run_strategies(workload, system, names, images=parallel.images, rule=rule or RULE)
@@ -88,7 +92,7 @@ def assigned(config: RunConfig, workload: Workload) -> Choice:
         planned = run_strategies(
             workload,
             system,
-            names if only else _promising(quick, config.mapping.objective),
+            names if only or config.mapping.layers else _promising(quick, objective),
             images=parallel.images,
             planner=_planner(config),
         )
@@ -108,23 +112,47 @@ def _promising(quick: Attempts, objective: str) -> tuple[str, ...]:
 
 
 def _planner(config: RunConfig) -> Callable[[CoreNetwork, Accelerator], MemoryPlan]:
+    """Searches and plans one core's network for the run's objective. What the config fixes holds
+    for every part of an operator."""
     schedule = replace(config.schedule, order="given")
     location = config.locations.get("accelerator.scratchpad.size")
-    objective = config.mapping.objective
+    fixed = given_mapping(config).fixed
 
     def plan(network: CoreNetwork, core: Accelerator) -> MemoryPlan:
         return plan_memory(
-            network.workload, core, objective=objective, schedule=schedule, location=location
+            network.workload,
+            core,
+            objective=config.mapping.objective,
+            schedule=schedule,
+            given=Given(fixed=part_mappings(network, fixed)),
+            location=location,
         )
 
     return plan
+
+
+def part_mappings(network: CoreNetwork, fixed: Sequence[FixedMapping]) -> tuple[FixedMapping, ...]:
+    """What is fixed for operators of the whole network, for the parts of them on one core."""
+    found = []
+    for part in network.workload.ops:
+        whole = replace(part, name=network.ops[part.name])
+        entry = fixed_for(whole, fixed)
+        if entry is None:
+            continue
+        own = {network.origin[name]: name for name in (*part.inputs, part.output)}
+        stream = entry.stream
+        if stream is not None:
+            stream = tuple(own.get(name, name) for name in stream)
+        found.append(replace(entry, pattern=escape(part.name), stream=stream))
+    return tuple(found)
 
 
 def _chosen(config: RunConfig, stages: list[tuple[str, Attempts]]) -> Choice:
     """The best of all that was simulated, or of the one strategy that is asked for."""
     strategy, objective = _parallel(config).strategy, config.mapping.objective
     found: list[SystemRun] = []
-    for _, attempts in reversed(stages):
+    obeying = stages[-1:] if config.mapping.layers else stages
+    for _, attempts in reversed(obeying):
         if strategy == AUTO and attempts.runs:
             found.append(attempts.best(lambda run: figure(run, objective)))
         elif strategy in attempts.runs:
@@ -141,12 +169,16 @@ def _refuse(config: RunConfig, attempts: Attempts) -> None:
         if strategy == AUTO:
             attempts.best(lambda run: run.cycles)
         attempts.the(strategy)
+    except InfeasibleError:
+        raise
     except AccelsimError as error:
-        if error.mistakes[0].code != "M360":
-            raise
         at = config.locations.get("parallel.strategy")
+        parts = "" if strategy in (AUTO, "single") else f" (a part of it, by strategy '{strategy}')"
         raise AccelsimError(
-            Mistake(m.code, m.message, m.hint, at) for m in error.mistakes
+            replace(m, location=at)
+            if m.code == "M360"
+            else replace(m, message=f"{m.message}{parts}")
+            for m in error.mistakes
         ) from None
 
 
@@ -170,7 +202,7 @@ def simulate_cores(
         schedule=Execution(folded, flat),
         layers=joint_layers(folded, times, run.system.pes),
         busy=busy_of(folded, times),
-        exposures=None,
+        exposures=None if flat is None else core_exposures(run, flat),
         energy=kinds_energy(kinds),
         energy_by_step=energy_by_step(run, kinds),
         area=kinds_area(kinds),

@@ -53,13 +53,7 @@ def _unlike(system: System) -> Iterator[Wrong]:
 
 
 def _unavailable(config: RunConfig, system: System) -> Iterator[Wrong]:
-    count = len(system.cores)
-    several = f"not available with a system of {count} core{'s' if count > 1 else ''}"
-    keys = ("system.cores", "accelerator.cores", "system")
-    if config.mapping.layers:
-        yield f"fixed mappings are {several}", "mapping: {rule: layer}", ("mapping.layers", *keys)
-    if config.safety is not None:
-        yield f"safety metrics are {several}", "one core, or leave it out", ("safety", *keys)
-    if config.faults is not None and config.faults.mode == "exposure":
-        what = f"upsets drawn by exposure are {several}"
-        yield what, "mode: rate, or one core", ("faults.mode", *keys)
+    if config.safety is not None and system.link is not None:
+        what = "safety metrics with a link: its buffer has no area and no failure rates"
+        hint = "leave 'link' out: the cores then exchange through the dram"
+        yield what, hint, ("safety", "system.link", "system")

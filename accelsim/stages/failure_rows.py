@@ -29,6 +29,7 @@ from accelsim.arch.parts import Accelerator
 from accelsim.arch.protection import Protection, mechanisms, own_coverage, protection_of
 from accelsim.config.types import Rate, SafetyConfig
 from accelsim.cost.area import LANE_REGISTER_BITS, AreaBreakdown
+from accelsim.cost.kinds import CoreKind
 from accelsim.cost.registers import pe_register_bits
 from accelsim.sim.exposure import Exposure
 from accelsim.stages.campaign import structure_of
@@ -50,12 +51,14 @@ class SafetyInputs:
     period_cycles: int
     """Inference period: the makespan when inferences run back to back."""
     scratchpad_bytes: int
-    """Allocated part of the scratchpad: the highest address in use."""
+    """Allocated part of the scratchpads of all cores: in each the highest address in use."""
     accumulator_bytes: int
-    """Allocated part of the accumulator SRAM."""
+    """Allocated part of the accumulator SRAMs."""
     dram_bytes: int
     """Tensors with a place in DRAM."""
     confidence: float
+    kind: CoreKind | None = None
+    """The cores that this is about, ``accelerator.cores`` of them; None: one, by itself."""
 
     def allocated_bytes(self, memory: str) -> int:
         """Bytes of an on-chip memory that the plan ever allocates."""
@@ -139,14 +142,14 @@ def _live_share(inputs: SafetyInputs, memory: str) -> float:
 
 
 def flipflops(inputs: SafetyInputs) -> dict[str, dict[str, int]]:
-    """Structure -> block -> flip-flops."""
+    """Structure -> block -> flip-flops of all cores."""
     array, vector = inputs.accelerator.array, inputs.accelerator.vector
-    per_pe = pe_register_bits(array)
+    cores, per_pe = inputs.accelerator.cores, pe_register_bits(array)
     control = inputs.accelerator.control_flipflops
     return {
-        "array": {"array.registers": array.rows * array.cols * per_pe},
-        "vector": {"vector.registers": vector.lanes * LANE_REGISTER_BITS},
-        "control": {f"control.{block}": bits for block, bits in control.items() if bits},
+        "array": {"array.registers": cores * array.rows * array.cols * per_pe},
+        "vector": {"vector.registers": cores * vector.lanes * LANE_REGISTER_BITS},
+        "control": {f"control.{block}": cores * bits for block, bits in control.items() if bits},
     }
 
 
@@ -193,7 +196,7 @@ def _used_share(inputs: SafetyInputs, block: str) -> float:
         return 1.0
     acc = inputs.accelerator
     size = acc.scratchpad.bytes if block == "scratchpad" else acc.accumulators.bytes
-    return inputs.allocated_bytes(block) / size
+    return inputs.allocated_bytes(block) / (acc.cores * size)
 
 
 def mechanism_rows(inputs: SafetyInputs) -> list[faults.FmedaRow]:

@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 
 import faults
 from accelsim.config.types import RunConfig
+from accelsim.cost.area import area
 from accelsim.errors import AccelsimError, Mistake
-from accelsim.figures import Simulated, accumulator_bytes_used, dram_tensors
+from accelsim.figures import STORED, Simulated, accumulator_bytes_used, dram_tensors
 from accelsim.stages.failure_rows import SafetyInputs, failure_rows, memory_rows
+from accelsim.stages.pools import SHARED, campaign_of, pooled, rows_of
 
 __all__ = ["Assessment", "SafetyInputs", "assess", "memory_rows", "safety_inputs"]
 
@@ -33,25 +35,37 @@ class Assessment:
 
 def safety_inputs(
     done: Simulated, config: RunConfig, campaign: faults.CampaignResult
-) -> SafetyInputs:
-    """Collect what the FMEDA needs from a simulated and injected variant.
+) -> tuple[SafetyInputs, ...]:
+    """Collect what the FMEDA needs from a simulated and injected variant, for every kind of core.
 
     Raises AccelsimError F614 when the inference period is shorter than one inference.
     """
     assert config.safety is not None
     assert config.faults is not None
+    return tuple(
+        SafetyInputs(
+            accelerator=kind.machine,
+            safety=config.safety,
+            exposures=pooled(done.exposures or (), kind),
+            campaign=campaign_of(campaign, kind),
+            area=area(kind.machine),
+            period_cycles=period_cycles(done, config),
+            scratchpad_bytes=kind.scratchpad_bytes,
+            accumulator_bytes=accumulator_bytes_used(done, kind),
+            dram_bytes=dram_bytes(done),
+            confidence=config.faults.confidence,
+            kind=kind,
+        )
+        for kind in done.kinds
+    )
+
+
+def dram_bytes(done: Simulated) -> int:
+    """Bytes with a place in DRAM at any time; activations of every image have one of their own."""
     tensors = done.workload.tensors
-    return SafetyInputs(
-        accelerator=done.accelerator,
-        safety=config.safety,
-        exposures=done.exposures or (),
-        campaign=campaign,
-        area=done.area,
-        period_cycles=period_cycles(done, config),
-        scratchpad_bytes=done.plan.peak_bytes,
-        accumulator_bytes=accumulator_bytes_used(done),
-        dram_bytes=sum(tensors[name].bytes for name in dram_tensors(done.workload, done.plan)),
-        confidence=config.faults.confidence,
+    return sum(
+        tensors[name].bytes * (1 if tensors[name].role in STORED else done.images)
+        for name in dram_tensors(done.workload, done.plan)
     )
 
 
@@ -74,15 +88,22 @@ def period_cycles(done: Simulated, config: RunConfig) -> int:
     return cycles
 
 
-def assess(inputs: SafetyInputs) -> Assessment:
-    """The FMEDA of a simulated and injected design."""
-    rows = failure_rows(inputs)
+def assess(*kinds: SafetyInputs) -> Assessment:
+    """The FMEDA of a simulated and injected design, from what is known of each kind of its cores;
+    the DRAM, which all share, counts once."""
+    inputs = kinds[0]
+    rows = [
+        row
+        for at, mine in enumerate(kinds)
+        for row in rows_of(mine.kind, failure_rows(mine))
+        if at == 0 or row.element != SHARED
+    ]
 
     def found(rows: list[faults.FmedaRow], confidence: float | None) -> faults.Fmeda:
         return faults.fmeda(
             rows,
             mission_hours=inputs.safety.mission_hours,
-            detection_hours=detection_hours(inputs),
+            detection_hours=max(map(detection_hours, kinds)),
             confidence=confidence,
         )
 

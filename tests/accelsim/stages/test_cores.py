@@ -97,17 +97,42 @@ def test_reports_can_draw_several_cores(config: Path, tmp_path: Path) -> None:
     assert "core1.array" in perfetto_json(run.trace, 500_000_000)
 
 
-@pytest.mark.parametrize(
-    ("overrides", "words"),
-    [
-        ({"mapping.layers": {"c1": {"m": 24}}}, "fixed mappings"),
-        ({"safety": str(ROOT / "configs" / "safety" / "example_rates.yaml")}, "safety metrics"),
-    ],
-)
-def test_what_several_cores_cannot_give_is_refused(
-    config: Path, overrides: dict[str, object], words: str
-) -> None:
-    with pytest.raises(AccelsimError, match=words) as error:
-        accelsim.validate(config, overrides | {"accelerator.cores": 2})
-    assert {mistake.code for mistake in error.value.mistakes} == {"M362"}
+def test_fixed_mappings_hold_for_every_part(config: Path) -> None:
+    """Tile sizes, order and what streams, by the names of the network."""
+    layers = {"c1": {"n": 16, "order": "mnk", "stream": ["image"]}, "c2": {"n": 8}}
+    overrides = {"mapping.layers": layers, "accelerator.cores": 2, "schedule.effort": 1}
+    config.write_text(RUN.partition("variants")[0])
+    run = accelsim.run(config, overrides={**overrides, "parallel.strategy": "channels"})
+    rows = {row["op"]: row["mapping"] for row in run.record.base.layers}
+    parts = rows["c1"].split("; ")
+    assert len(parts) == 2
+    assert all("fixed/" in part and "n16k" in part and "-mnk" in part for part in parts)
+    assert rows["c2"].count("n8k64") == 2
+    text = explain_config(config, overrides)
+    assert "refused" not in text
+
+
+def test_a_strategy_that_cannot_obey_is_refused(config: Path) -> None:
+    """Tiles of 14 of the 24 rows: half of the rows are no such tile."""
+    overrides = {"mapping.layers": {"c2": {"m": 336, "n": 8}}, "accelerator.cores": 2}
+    config.write_text(RUN.partition("variants")[0])
+    text = explain_config(config, overrides)
+    (line,) = [line for line in text.splitlines() if "rows" in line and "refused" in line]
+    assert "M340 operator 'c2': m must be between 1 and" in line
+    run = accelsim.run(config, overrides=overrides)
+    (row,) = [row for row in run.record.base.layers if row["op"] == "c2"]
+    assert all("m336n8" in part for part in row["mapping"].split("; "))
+    assert run.record.base.plan is not None
+    assert any("'rows' could not be executed" in note for note in run.record.base.plan["notes"])
+    with pytest.raises(AccelsimError, match="a part of it, by strategy 'rows'") as error:
+        accelsim.run(config, overrides={**overrides, "parallel.strategy": "rows"})
+    assert {mistake.code for mistake in error.value.mistakes} == {"M340"}
     assert all(mistake.location is not None for mistake in error.value.mistakes)
+
+
+@pytest.mark.parametrize("layers", [{"c9": {"m": 24}}, {"c1": {"m": 577}}])
+def test_what_no_core_can_obey_is_found_before_any_work(
+    config: Path, layers: dict[str, object]
+) -> None:
+    with pytest.raises(AccelsimError, match=r"M34[01]"):
+        accelsim.validate(config, {"mapping.layers": layers, "accelerator.cores": 2})
