@@ -15,6 +15,7 @@ from accelsim.cost.program_activity import ProgramActivity
 from accelsim.design_point import memory_device, require_conserved
 from accelsim.errors import AccelsimError, Mistake
 from accelsim.lower import lower
+from accelsim.mapping.slots import most_bytes
 from accelsim.plan import MemoryPlan
 from accelsim.program import Program
 from accelsim.sim.addresses import check_addresses
@@ -122,7 +123,7 @@ def machine_rates(accelerator: Accelerator) -> Rates:
         memories["weights"] = Fraction(
             accelerator.weight_memory.bytes_per_second, accelerator.clock_hz
         )
-    width = accelerator.scratchpad.width_bytes + (weights.width_bytes if weights else 0)
+    width = most_bytes(accelerator.scratchpad) + (most_bytes(weights) if weights else 0)
     return Rates(
         memories=memories,
         pes=array.rows * array.cols,
@@ -143,7 +144,7 @@ def _check_flat(trace: Trace, accelerator: Accelerator) -> None:
             pes=array.rows * array.cols,
             dram_bytes_per_cycle=accelerator.dram_bytes_per_cycle,
             lanes=accelerator.vector.lanes,
-            scratchpad_bytes_per_cycle=accelerator.scratchpad.width_bytes,
+            scratchpad_bytes_per_cycle=most_bytes(accelerator.scratchpad),
             accumulator_bytes_per_cycle=accelerator.accumulator_port_bytes,
         )
     for structure, capacity in _capacities(accelerator).items():

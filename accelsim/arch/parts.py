@@ -104,11 +104,17 @@ class Scratchpad:
     buffering: int = 2
     """Slots of a tile buffer: 2 is double buffering, 1 none."""
     banks: int = 1
-    """Equal macros that the capacity is divided into: an access opens one of them. Energy and area
-    only; conflicts take no time."""
+    """Equal macros that the capacity is divided into: an access opens one of them. They take time
+    only with ``bank_ports``."""
     cacheless: bool = False
     """The memory holds nothing but stream buffers: every operand of every tile is fetched for that
     tile, every result goes out, and nothing stays from tile to tile or operator to operator."""
+    bank_ports: int | None = None
+    """Ports of every bank (1 or 2), in place of ``ports``: lines of ``width_bytes`` lie in the
+    banks in turn, and time is that of accelsim.mapping.slots and bank_conflicts. None: conflicts
+    take no time."""
+    layout: str = "nhwc"
+    """How feature maps lie in the banks: ``nhwc`` or ``nchw``. With ``bank_ports`` only."""
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,8 @@ def _scratchpad(part: ScratchpadPart) -> Scratchpad:
         buffering=part.buffering,
         banks=part.banks,
         cacheless=part.cacheless,
+        bank_ports=part.bank_ports,
+        layout=part.layout or "nhwc",
     )
 
 

@@ -62,6 +62,10 @@ def _power_of_two(value: int) -> int:
     return value
 
 
+MOST_LINE = 4096
+"""Bytes of a line in a bank with ports of its own."""
+
+
 class ScratchpadPart(Part):
     """The software-managed SRAM for activations, weights and stream buffers."""
 
@@ -87,7 +91,10 @@ class ScratchpadPart(Part):
     banks: Annotated[
         int,
         Field(ge=1, le=1024),
-        about("equal macros, one of which an access opens: energy and area only", unit="banks"),
+        about(
+            "equal macros, one of which an access opens: energy and area; time with bank_ports",
+            unit="banks",
+        ),
     ] = 1
     cacheless: Annotated[
         bool, about("stream buffers only: nothing stays from tile to tile or operator to operator")
@@ -100,6 +107,48 @@ class ScratchpadPart(Part):
         if size % banks:
             raise problem("C009", f"{size} bytes do not divide into {banks} banks")
         return banks
+
+    bank_ports: Annotated[
+        int | None,
+        Field(ge=1, le=2),
+        about(
+            "of each bank, in place of ports: bank conflicts take time; left out: they take none",
+            unit="ports",
+        ),
+    ] = None
+    layout: Annotated[
+        str | None,
+        OneOf(("nhwc", "nchw"), "layout"),
+        about("with bank_ports: how feature maps lie in the banks; left out: nhwc"),
+    ] = None
+
+    @field_validator("bank_ports")
+    @classmethod
+    def _banks_have_lines(cls, ports: int | None, info: ValidationInfo) -> int | None:
+        if ports is None:
+            return ports
+        shared = info.data.get("ports", 3)
+        if shared != 3:
+            message = f"the scratchpad as a whole has ports: {shared}, so its banks have none"
+            raise problem("C009", message, "either ports or bank_ports")
+        width, alignment = info.data.get("width", 1), info.data.get("alignment", 1)
+        if width > MOST_LINE:
+            raise problem("C009", f"lines of {width} bytes: at most {MOST_LINE} with bank_ports")
+        if alignment % width:
+            message = f"buffers aligned to {alignment} bytes begin within a line of {width}"
+            hint = f"alignment: {1 << (width - 1).bit_length()}"
+            if width & (width - 1):
+                hint = "width: a power of two, and an alignment of a multiple of it"
+            raise problem("C009", message, hint)
+        return ports
+
+    @field_validator("layout")
+    @classmethod
+    def _layout_matters(cls, layout: str | None, info: ValidationInfo) -> str | None:
+        if layout is not None and info.data.get("bank_ports", 1) is None:
+            message = "layout without bank_ports has no effect"
+            raise problem("C009", message, "bank_ports: 1, or 2")
+        return layout
 
 
 class AccumulatorsPart(Part):

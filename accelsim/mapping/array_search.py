@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from accelsim.arch.parts import Accelerator
 from accelsim.mapping.array import Nest, realise
 from accelsim.mapping.objective import Objective
+from accelsim.mapping.slots import stream_share
 from accelsim.mapping.tiles import ArrayOp
 from accelsim.mapping.timing import Timing
 from accelsim.plan import Candidate
@@ -73,7 +74,9 @@ def columns(nests: Sequence[Nest], operands: ArrayOp) -> Nests:
 
 def fits_int64(nests: Sequence[Nest], accelerator: Accelerator) -> bool:
     """Whether every product of the formulas below stays within 64 bits."""
-    rates = [accelerator.dram_bytes_per_cycle]
+    rates = [accelerator.dram_bytes_per_cycle, stream_share(accelerator.scratchpad).rate]
+    if accelerator.weight_sram is not None:
+        rates.append(stream_share(accelerator.weight_sram).rate)
     if accelerator.weight_bytes_per_cycle is not None:
         rates.append(accelerator.weight_bytes_per_cycle)
     if accelerator.compression is not None:

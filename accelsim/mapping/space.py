@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from accelsim.arch.parts import Accelerator
-from accelsim.dataflow.counts import ceil_div
 from accelsim.mapping.array import channel_sizes, nests, reduction_sizes, row_sizes
 from accelsim.mapping.search import variants
 from accelsim.mapping.tiles import array_op, reduction_unit
@@ -88,7 +87,7 @@ def op_bounds(
     bounds = {
         "array": array,
         "vector": lanes,
-        "scratchpad": ceil_div(written, accelerator.scratchpad.width_bytes),
+        "scratchpad": timing.drained(written),
         moved.memory: moved.cycles if constants else 0,
     }
     return {name: cycles for name, cycles in bounds.items() if cycles}

@@ -3,8 +3,10 @@
 One place for the mapping's estimates, the lowering and the bounds, so that they differ only in what
 contention and dependencies add. A task lasts as long as the slowest of what it uses: the array or
 the lanes, the scratchpad's port for the bytes that it moves both ways, each port of the accumulator
-SRAM, the DRAM port. With three scratchpad ports array, vector unit and DMA have one each; with
-fewer they share them in fixed time slots. Not modelled: bank conflicts.
+SRAM, the DRAM port. Array, vector unit and DMA have the shares of the scratchpad that
+:mod:`accelsim.mapping.slots` guarantees them, whatever the others do; with banks that have ports of
+their own the array waits for conflicts among the lines of its vectors as well
+(:mod:`accelsim.mapping.bank_conflicts`).
 
 Every array task pays its own fill and drain; a protection's latency is charged once per task that
 touches the structure (its pipeline is filled anew), and control protection once per task of any
@@ -20,11 +22,13 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.arch.parts import Accelerator, Scratchpad
+from accelsim.arch.parts import Accelerator
 from accelsim.arch.protection import STRUCTURES, protection_of
 from accelsim.dataflow.counts import ceil_div
 from accelsim.dataflow.sparse import compressed_k
 from accelsim.mapping.array_timing import ArrayTiming
+from accelsim.mapping.bank_conflicts import covers, gather_rounds
+from accelsim.mapping.slots import Share, array_share, gather_cycles, stream_share
 from accelsim.mapping.tiles import TileShape
 from accelsim.workload.graph import Op, OpKind
 
@@ -83,9 +87,10 @@ class Timing:
         self._accelerator = accelerator
         self._rate = accelerator.dram_bytes_per_cycle
         self._port = accelerator.scratchpad.width_bytes
-        self._port_rate = port_rate(accelerator.scratchpad)
-        weights = accelerator.weight_sram
-        self._weight_rate = None if weights is None else port_rate(weights)
+        pad, weights = accelerator.scratchpad, accelerator.weight_sram
+        stream, home = stream_share(pad), stream_share(weights or pad)
+        self._port_rate = stream.rate
+        self._weight_rate = None if weights is None else home.rate
         self._weight_port = self._port if weights is None else weights.width_bytes
         self._sum_port = accelerator.accumulator_port_bytes
         self.sum_bytes = ceil_div(accelerator.array.accumulator_bits, 8)
@@ -95,28 +100,31 @@ class Timing:
             + accelerator.dram.latency_cycles
             + memories
             + extra["dram"]
+            + stream.wait
         )
         """Cycles of a transfer besides its bytes."""
         own = accelerator.weight_memory
         self._own_weights = own is not None
-        home = accelerator.dram if own is None else own
+        source = accelerator.dram if own is None else own
         self.plain = own is None and weights is None and accelerator.compression is None
         """Constants travel as activations do."""
         self.compresses = accelerator.compression is not None
         """Constants are stored compressed."""
         self.reuses = not accelerator.scratchpad.cacheless
         """A tile that does not change is not fetched again."""
-        self._constant_rate = Fraction(home.bytes_per_second, accelerator.clock_hz)
+        self._constant_rate = Fraction(source.bytes_per_second, accelerator.clock_hz)
         self._constant_fixed = (
-            self.dma_fixed - accelerator.dram.latency_cycles + home.latency_cycles
-        )
+            self.dma_fixed - accelerator.dram.latency_cycles + source.latency_cycles
+        ) + (home.wait - stream.wait)
         self._array_fixed = (
             memories + extra["accumulators"] + extra["array"] + accelerator.array.startup_cycles
         )
-        self._vector_fixed = accelerator.vector.startup_cycles + memories + extra["vector"]
+        self._vector_fixed = (
+            accelerator.vector.startup_cycles + memories + extra["vector"] + stream.wait
+        )
         self._epilogue_fixed = self._vector_fixed + extra["accumulators"]
         self._engine = ArrayTiming(accelerator)
-        self._by_layer = accelerator.array.dataflow in ("rs", "dot")
+        self._by_layer = accelerator.array.dataflow in ("rs", "dot") or pad.bank_ports is not None
         self._tiles: dict[Hashable, ArrayWork] = {}
 
     def transfer_bytes(self, size: int) -> int:
@@ -245,12 +253,22 @@ class Timing:
         sram = done.a_bytes + held + (shape.bias_bytes if shape.first else 0)
         read = (done.sums_read + carried) * self.sum_bytes
         written = done.sums_written * self.sum_bytes
-        if self._weight_rate is None:
-            operand_cycles = _at(sram, self._port_rate)
-        else:  # each of the split memories has its own port
-            operand_cycles = max(_at(sram - held, self._port_rate), _at(held, self._weight_rate))
-        ports = max(operand_cycles, ceil_div(max(read, written), self._sum_port))
+        operands = self._operands(shape, done.a_bytes, sram - done.a_bytes, held)
+        ports = max(operands, ceil_div(max(read, written), self._sum_port))
         return ArrayWork(max(done.cycles, ports) + self._array_fixed, sram, read, written)
+
+    def _operands(self, shape: TileShape, a: int, rest: int, held: int) -> int:
+        """Cycles in which the scratchpad hands the array ``a`` bytes of activations and ``rest``
+        bytes of what else there is, ``held`` of them weights."""
+        memory, weights = self._accelerator.scratchpad, self._accelerator.weight_sram
+        own = 0
+        if weights is not None:  # each of the split memories has its own port
+            own, rest = _run(held, array_share(weights)), rest - held
+        array = self._accelerator.array
+        if memory.bank_ports is not None and covers(shape, array):
+            fetch = gather_cycles(memory) * gather_rounds(shape, array, memory)
+            return max(own, fetch + _run(rest, array_share(memory)))
+        return max(own, _run(a + rest, array_share(memory)))
 
     def lanes(self, kind: OpKind, element_ops: int) -> int:
         """Cycles for which ``element_ops`` of an operator of ``kind`` occupy the lanes."""
@@ -286,14 +304,13 @@ class Timing:
             element_ops = self.passes(element_ops, op.gemm.m * op.gemm.n * op.gemm.groups)
         return ceil_div(macs, array.rows * array.cols), self.lanes(op.kind, element_ops)
 
+    def drained(self, size: int) -> int:
+        """Cycles in which the vector unit can move ``size`` bytes to or from the scratchpad."""
+        return _at(size, self._port_rate)
+
     def in_ports(self, size: int) -> int:
         """``size`` scratchpad bytes of one task, in whole port widths: what energy counts."""
         return ceil_div(size, self._port) * self._port
-
-
-def port_rate(memory: Scratchpad) -> Fraction:
-    """Bytes per cycle that each of array, vector unit and DMA may count on."""
-    return Fraction(memory.width_bytes * min(memory.ports, 3), 3)
 
 
 def _ceil(value: Fraction) -> int:
@@ -303,6 +320,11 @@ def _ceil(value: Fraction) -> int:
 def _at(size: int, rate: Fraction) -> int:
     """Cycles that ``size`` bytes take at ``rate`` bytes per cycle."""
     return -(-size * rate.denominator // rate.numerator)
+
+
+def _run(size: int, share: Share) -> int:
+    """Cycles of ``size`` consecutive bytes of a scratchpad, with the wait for their first slot."""
+    return _at(size, share.rate) + share.wait if size else 0
 
 
 def _many(sizes: Ints, rate: Fraction) -> Ints:

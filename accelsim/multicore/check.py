@@ -13,6 +13,7 @@ from fractions import Fraction
 
 from accelsim.arch.parts import Accelerator
 from accelsim.arch.system import System
+from accelsim.mapping.slots import most_bytes
 from accelsim.sim.check import TraceError, check_placement, check_trace
 from accelsim.sim.trace import Trace
 from accelsim.taskgraph import Task
@@ -94,7 +95,8 @@ def _rates(
         yield "DRAM bytes", moved, core.dram_bytes_per_cycle, ("dram",)
     if "link" in task.resources:
         yield "link bytes", pad, system.link_bytes_per_cycle, ("link",)
-    width = core.scratchpad.width_bytes + (core.weight_sram.width_bytes if core.weight_sram else 0)
+    width = most_bytes(core.scratchpad)
+    width += most_bytes(core.weight_sram) if core.weight_sram else 0
     yield "scratchpad bytes", pad, Fraction(width), ()
     yield "accumulator bytes", sums, Fraction(core.accumulator_port_bytes), ()
 

@@ -19,7 +19,7 @@ from fractions import Fraction
 
 from accelsim.arch.system import System
 from accelsim.dataflow.counts import ceil_div
-from accelsim.mapping.timing import port_rate
+from accelsim.mapping.slots import stream_share
 from accelsim.multicore.assign import Assignment
 from accelsim.multicore.parts import CoreNetwork, Value
 from accelsim.parallel.regions import Region
@@ -139,7 +139,7 @@ class _Core:
         self._system, self._linked = system, linked
         self._link = len(ports) - 1
         self._dram = ports.index("dram")
-        self._pad = port_rate(system.cores[number].scratchpad)
+        self._pad = stream_share(system.cores[number].scratchpad)
         self._setup = system.cores[number].dma.setup_cycles
         self._outputs = {op.name: op.output for op in network.workload.ops}
         self._made: dict[tuple[int, bool], Node] = {}
@@ -179,11 +179,11 @@ class _Core:
             deps = (*deps, (self.sync, 1))
         link = self._system.link
         if link is not None and ahead:
-            cycles = max(1, self._setup + link.latency_cycles)
+            cycles = max(1, self._setup + link.latency_cycles + self._pad.wait)
         elif link is not None and self._over_link(work):
             size = work.sram_read_bytes + work.sram_write_bytes
             rate = self._system.link_bytes_per_cycle
-            cycles = max(_at(size, rate), _at(size, self._pad))
+            cycles = max(_at(size, rate), _at(size, self._pad.rate))
             ports = tuple(sorted({*ports, self._link} - {self._dram}))
             work = replace(work, dram_read_bytes=0, dram_write_bytes=0)
         return Command(self.base + command.queue, cycles, work, deps, ports)
