@@ -100,6 +100,15 @@ class ScratchpadPart(Part):
         bool, about("stream buffers only: nothing stays from tile to tile or operator to operator")
     ] = False
 
+    @field_validator("width")
+    @classmethod
+    def _port_within(cls, width: int, info: ValidationInfo) -> int:
+        size = info.data.get("size")
+        if size is not None and width > size:
+            message = f"a port of {width} bytes is wider than the scratchpad, which has {size}"
+            raise problem("C009", message, f"width: at most {size}")
+        return width
+
     @field_validator("banks")
     @classmethod
     def _banks_divide(cls, banks: int, info: ValidationInfo) -> int:

@@ -7,10 +7,19 @@ mapping can beat.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from accelsim.arch.parts import Accelerator
-from accelsim.mapping.array import channel_sizes, nests, reduction_sizes, row_sizes
+from accelsim.mapping.array import (
+    block_tiles,
+    channel_sizes,
+    loop_nest,
+    nests,
+    pixel_tiles,
+    reduction_sizes,
+    reduction_tiles,
+    row_sizes,
+)
 from accelsim.mapping.search import variants
 from accelsim.mapping.tiles import array_op, reduction_unit
 from accelsim.mapping.timing import Timing
@@ -49,6 +58,10 @@ class Choice:
     """Of the kept ones, the one with the fewest estimated cycles."""
     bounds: dict[str, int]
     """Cycles that no mapping can beat, by resource."""
+    array_cycles: int = 0
+    """Of all array tasks of the chosen mapping; 0 for a vector operator."""
+    waiting: int = 0
+    """Of these, cycles in which the array waits for operands from the scratchpad."""
 
 
 def search_space(op: Op, workload: Workload, accelerator: Accelerator, timing: Timing) -> Space:
@@ -93,6 +106,35 @@ def op_bounds(
     return {name: cycles for name, cycles in bounds.items() if cycles}
 
 
+def unhindered(accelerator: Accelerator) -> Accelerator:
+    """The same machine with a scratchpad that never keeps anyone waiting."""
+    fast = {"width_bytes": 2**40, "ports": 3, "bank_ports": None}
+    weights = accelerator.weight_sram
+    return replace(
+        accelerator,
+        scratchpad=replace(accelerator.scratchpad, **fast),  # type: ignore[arg-type]
+        weight_sram=None if weights is None else replace(weights, **fast),  # type: ignore[arg-type]
+    )
+
+
+def array_cycles(
+    op: Op, workload: Workload, accelerator: Accelerator, candidate: Candidate, timing: Timing
+) -> int:
+    """Cycles of all array tasks of an operator in this way."""
+    if op.gemm is None:
+        return 0
+    operands, tiling = array_op(op, workload, accelerator.array), candidate.tiling
+    nest = loop_nest(
+        operands,
+        pixel_tiles(operands, tiling.m),
+        block_tiles(operands, tiling.n),
+        reduction_tiles(operands, tiling.k),
+        tiling.order,
+        timing,
+    )
+    return nest.work.array_cycles
+
+
 def choices(
     workload: Workload,
     accelerator: Accelerator,
@@ -100,7 +142,7 @@ def choices(
     kept: dict[str, dict[str, Candidate]] | None,
 ) -> tuple[Choice, ...]:
     """One entry per step of a plan. ``kept``: what the scheduler chose from, by operator."""
-    timing = Timing(accelerator)
+    timing, free = Timing(accelerator), Timing(unhindered(accelerator))
     ops = {op.name: op for op in workload.ops}
     spaces: dict[int, Space] = {}
     found = []
@@ -109,6 +151,9 @@ def choices(
         alike = workload.alike[op.name]
         if alike not in spaces:
             spaces[alike] = search_space(op, workload, accelerator, timing)
+        cycles, alone = (
+            array_cycles(op, workload, accelerator, step.candidate, t) for t in (timing, free)
+        )
         columns = list(kept[op.name].values()) if kept is not None else []
         found.append(
             Choice(
@@ -119,6 +164,8 @@ def choices(
                 step.candidate,
                 min(columns, key=lambda c: (c.cycles, c.name)) if columns else None,
                 op_bounds(op, workload, accelerator, timing),
+                cycles,
+                cycles - alone,
             )
         )
     return tuple(found)

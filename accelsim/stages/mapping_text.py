@@ -40,8 +40,9 @@ def explain_mapping(config: RunConfig, workload: Workload) -> str:
         "beside the least that any mapping of the operator takes.",
         "",
     ]
+    conflicts = " (slots and conflicts of its banks)" if machine.scratchpad.bank_ports else ""
     for choice in found:
-        lines += _choice(choice)
+        lines += _choice(choice, conflicts)
     return "\n".join(lines)
 
 
@@ -58,7 +59,7 @@ def _bounds(bounds: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {cycles:,}" for name, cycles in bounds.items()) + " cycles"
 
 
-def _choice(choice: Choice) -> list[str]:
+def _choice(choice: Choice, conflicts: str) -> list[str]:
     space, chosen = choice.space, choice.chosen
     sizes = f"{space.pixels} x {space.channels} x {space.reductions}"
     kept = "" if choice.kept is None else f"; {choice.kept} kept"
@@ -73,6 +74,11 @@ def _choice(choice: Choice) -> list[str]:
         f"{chosen.dram_read_bytes + chosen.dram_write_bytes:,} B",
         f"  cycles  {chosen.cycles:,} estimated, at least {_bounds(choice.bounds)}",
     ]
+    if choice.waiting:
+        lines.append(
+            f"  waits   {choice.waiting:,} of the array's {choice.array_cycles:,} cycles, for "
+            f"operands from the scratchpad{conflicts}"
+        )
     fastest = choice.fastest
     if fastest is not None and fastest.cycles < chosen.cycles:
         lines.append(

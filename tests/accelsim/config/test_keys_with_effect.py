@@ -78,6 +78,23 @@ def refused(path: Path, overrides: dict[str, object]) -> str:
             "the weight memory has no model 'banked'",
         ),
         ({"energy.clock_gating": 0.5}, "aladdin_40nm"),
+        ({"scratchpad.width": "129 KiB"}, "a port of 132096 bytes is wider than the scratchpad"),
+        ({"scratchpad.bank_ports": 3}, "must be at most 2, is 3"),
+        ({"scratchpad.bank_ports": 2}, "aligned to 16 bytes begin within a line of 32"),
+        (
+            {"scratchpad.bank_ports": 1, "scratchpad.width": 24, "scratchpad.alignment": 32},
+            "width: a power of two",
+        ),
+        (
+            {"scratchpad.bank_ports": 1, "scratchpad.ports": 1, "scratchpad.alignment": 32},
+            "the scratchpad as a whole has ports: 1",
+        ),
+        (
+            {"scratchpad.bank_ports": 1, "scratchpad.width": 8192, "scratchpad.alignment": 8192},
+            "lines of 8192 bytes: at most 4096",
+        ),
+        ({"scratchpad.layout": "nchw"}, "layout without bank_ports has no effect"),
+        ({"scratchpad.layout": "chwn"}, "unknown layout 'chwn'"),
         ({"accumulators.size": 7}, "7 bytes hold no two sums of 4 bytes"),
         ({"array.sparsity": "2:4"}, "a list of two whole numbers"),
         ({"array.dataflow": "dot", "array.dot.positions": [1, 1, 1]}, "a list of two"),
@@ -90,6 +107,24 @@ def test_what_would_have_no_effect_or_cannot_be_is_refused(
     machine: Path, overrides: dict[str, object], wanted: str
 ) -> None:
     assert wanted in refused(machine, overrides)
+
+
+def test_ports_of_banks_and_the_layout_change_the_time(machine: Path) -> None:
+    network = machine.parent / "net.yaml"
+    network.write_text(NETWORK)
+    banks = {"scratchpad.banks": 4, "scratchpad.alignment": 32}
+    cycles = [
+        evaluate(
+            accelsim.read_network(network), accelsim.load_accelerator(machine, {**banks, **own})
+        ).cycles
+        for own in (
+            {"scratchpad.bank_ports": 2},
+            {"scratchpad.bank_ports": 1},
+            {"scratchpad.bank_ports": 1, "scratchpad.layout": "nchw"},
+        )
+    ]
+    assert cycles[0] < min(cycles[1:])
+    assert cycles[1] != cycles[2]
 
 
 def test_defaults_have_to_fit_what_is_written(machine: Path) -> None:
