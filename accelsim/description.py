@@ -68,7 +68,7 @@ def describe_machine(config: RunConfig, done: Simulated) -> dict[str, Any]:
                 if config.workload.precision == "int8"
                 else []
             ),
-            *_idle_note(done),
+            *_idle_notes(done),
             *_core_notes(config, done),
             *large_notes(done.schedule),
         ],
@@ -108,13 +108,21 @@ def _core_notes(config: RunConfig, done: Simulated) -> list[str]:
     return notes
 
 
-def _idle_note(done: Simulated) -> tuple[str]:
-    size = sum(kind.machine.scratchpad.bytes * kind.machine.cores for kind in done.kinds)
-    idle = size - sum(kind.scratchpad_bytes for kind in done.kinds)
-    return (
-        f"{idle} of {size} scratchpad bytes{' of all cores' if done.several else ''} are never "
-        "allocated: they are not safety-related and count in no failure rate",
-    )
+def _idle_notes(done: Simulated) -> list[str]:
+    """Bytes of each memory that no tensor ever lies in."""
+    sizes = {"scratchpad": [0, 0], "weight scratchpad": [0, 0]}
+    for kind in done.kinds:
+        own, cores = kind.machine.weight_sram, kind.machine.cores
+        sizes["scratchpad"][0] += kind.machine.scratchpad.bytes * cores
+        sizes["scratchpad"][1] += kind.scratchpad_bytes
+        sizes["weight scratchpad"][0] += own.bytes * cores if own else 0
+        sizes["weight scratchpad"][1] += kind.weight_scratchpad_bytes
+    return [
+        f"{size - used} of {size} {name} bytes{' of all cores' if done.several else ''} are never "
+        "allocated: they are not safety-related and count in no failure rate"
+        for name, (size, used) in sizes.items()
+        if size
+    ]
 
 
 def file_sha256(path: str) -> str:

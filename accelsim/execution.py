@@ -86,7 +86,7 @@ def executed(
     did = ProgramActivity(accelerator).program(program)
     require_conserved(folded.cycles, workload, accelerator, plan, did.dram_bytes, did.macs)
     check_folded(folded, machine_rates(accelerator))
-    check_addresses(program, _capacities(accelerator))
+    check_addresses(program, capacities(accelerator))
     check_written(program)
     flat = None
     if exact_events:
@@ -115,48 +115,49 @@ def bare_cycles(
 
 
 def machine_rates(accelerator: Accelerator) -> Rates:
-    """How fast the resources of a machine are at most. A split scratchpad counts as one, with the
-    widths of both added up."""
+    """How fast the resources of a machine are at most."""
     array, weights = accelerator.array, accelerator.weight_sram
     memories = {"dram": accelerator.dram_bytes_per_cycle}
     if accelerator.weight_memory is not None:
         memories["weights"] = Fraction(
             accelerator.weight_memory.bytes_per_second, accelerator.clock_hz
         )
-    width = most_bytes(accelerator.scratchpad) + (most_bytes(weights) if weights else 0)
     return Rates(
         memories=memories,
         pes=array.rows * array.cols,
         lanes=accelerator.vector.lanes,
-        scratchpad=width,
+        scratchpad=most_bytes(accelerator.scratchpad),
         accumulators=accelerator.accumulator_port_bytes,
         varying=("dram",) if accelerator.dram.model == "banked" else (),
+        weight_scratchpad=None if weights is None else most_bytes(weights),
     )
 
 
 def _check_flat(trace: Trace, accelerator: Accelerator) -> None:
-    """Laws that look at every single command. With several backing memories those of
-    :func:`check_folded` have to do: here all off-chip bytes pass ``dram``."""
-    array = accelerator.array
-    if accelerator.weight_memory is None and accelerator.weight_sram is None:
-        check_trace(
-            trace,
-            pes=array.rows * array.cols,
-            dram_bytes_per_cycle=accelerator.dram_bytes_per_cycle,
-            lanes=accelerator.vector.lanes,
-            scratchpad_bytes_per_cycle=most_bytes(accelerator.scratchpad),
-            accumulator_bytes_per_cycle=accelerator.accumulator_port_bytes,
-        )
-    for structure, capacity in _capacities(accelerator).items():
+    """Laws that look at every single command."""
+    array, weights = accelerator.array, accelerator.weight_sram
+    check_trace(
+        trace,
+        pes=array.rows * array.cols,
+        dram_bytes_per_cycle=accelerator.dram_bytes_per_cycle,
+        weights_bytes_per_cycle=accelerator.weight_bytes_per_cycle,
+        lanes=accelerator.vector.lanes,
+        scratchpad_bytes_per_cycle=most_bytes(accelerator.scratchpad),
+        weight_scratchpad_bytes_per_cycle=None if weights is None else most_bytes(weights),
+        accumulator_bytes_per_cycle=accelerator.accumulator_port_bytes,
+    )
+    for structure, capacity in capacities(accelerator).items():
         check_placement(trace, structure=structure, capacity=capacity)
 
 
-def _capacities(accelerator: Accelerator) -> dict[str, int]:
-    """Structure -> bytes. In a split scratchpad both halves count their addresses from 0, so these
-    say nothing there."""
-    found = {"accumulators": accelerator.accumulators.bytes}
-    if accelerator.weight_sram is None:
-        found["scratchpad"] = accelerator.scratchpad.bytes
+def capacities(accelerator: Accelerator) -> dict[str, int]:
+    """On-chip memory of one core -> bytes; each has addresses of its own, from 0."""
+    found = {
+        "accumulators": accelerator.accumulators.bytes,
+        "scratchpad": accelerator.scratchpad.bytes,
+    }
+    if accelerator.weight_sram is not None:
+        found["weight_scratchpad"] = accelerator.weight_sram.bytes
     return found
 
 

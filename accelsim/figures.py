@@ -13,7 +13,7 @@ from accelsim.cost.kinds import CoreKind, kinds_bands, kinds_constants
 from accelsim.cost.summary import energy_curves
 from accelsim.execution import Execution
 from accelsim.metrics import KNOWN, Metric
-from accelsim.plan import MemoryPlan
+from accelsim.plan import MemoryPlan, Step
 from accelsim.sim.exposure import Exposure, occupancy
 from accelsim.sim.layers import busiest, work_totals
 from accelsim.sim.summary import LayerRow
@@ -110,6 +110,7 @@ def simulation_metrics(done: Simulated) -> dict[str, Metric]:
             metric("sram.capacity_bytes", acc.scratchpad.bytes, "plan"),
             metric("sram.unallocated_bytes", acc.scratchpad.bytes - plan.peak_bytes, "plan"),
             metric("sram.lower_bound_bytes", plan.lower_bound_bytes, "plan"),
+            *_weight_metrics(done),
             metric("plan.traffic_bytes", plan.traffic_bytes, "plan"),
             metric("plan.spill_bytes", plan.spill_bytes, "plan"),
             metric("plan.excess_bytes", excess_bytes(done.workload, plan, done.images), "plan"),
@@ -122,6 +123,17 @@ def simulation_metrics(done: Simulated) -> dict[str, Metric]:
             metric("protection.latency_overhead", cycles / base_cycles - 1, "sim"),
         ]
     )
+
+
+def _weight_metrics(done: Simulated) -> list[tuple[str, Metric]]:
+    """The weights' half of a split scratchpad."""
+    own = done.accelerator.weight_sram
+    if own is None:
+        return []
+    return [
+        metric("sram.weight_peak_bytes", done.plan.weight_peak_bytes, "plan"),
+        metric("sram.weight_capacity_bytes", own.bytes, "plan"),
+    ]
 
 
 def _energy_metrics(done: Simulated) -> list[tuple[str, Metric]]:
@@ -189,6 +201,7 @@ def plan_table(done: Simulated) -> dict[str, Any]:
             "buffer_address": step.buffer_address,
             "buffer_bytes": step.candidate.buffer_bytes,
             "prefetch_bytes": step.candidate.prefetch_bytes,
+            **(_weights_of(step) if done.accelerator.weight_sram else {}),
             "streamed": sorted(step.candidate.streamed),
             "loads": list(step.loads),
             "stores": list(step.stores),
@@ -204,6 +217,7 @@ def plan_table(done: Simulated) -> dict[str, Any]:
         "steps": steps,
         "capacity_bytes": done.accelerator.scratchpad.bytes,
         "peak_bytes": plan.peak_bytes,
+        **_weight_totals(done),
         "lower_bound_bytes": plan.lower_bound_bytes,
         "traffic_bytes": plan.traffic_bytes,
         "spill_bytes": plan.spill_bytes,
@@ -214,6 +228,30 @@ def plan_table(done: Simulated) -> dict[str, Any]:
         "status": plan.status,
         "solver": plan.solver,
         "notes": list(plan.notes),
+    }
+
+
+def _weights_of(step: Step) -> dict[str, int]:
+    """A step's buffers in the weight scratchpad; where its first weights may lie one step early."""
+    candidate, low = step.candidate, step.weight_buffer_address
+    early = candidate.weight_prefetch_bytes
+    return {
+        "weight_buffer_address": low,
+        "weight_buffer_bytes": candidate.weight_buffer_bytes,
+        "weight_prefetch_address": low + candidate.weight_buffer_bytes - early
+        if step.weights_downward
+        else low,
+        "weight_prefetch_bytes": early,
+    }
+
+
+def _weight_totals(done: Simulated) -> dict[str, int]:
+    own = done.accelerator.weight_sram
+    if own is None:
+        return {}
+    return {
+        "weight_capacity_bytes": own.bytes,
+        "weight_peak_bytes": done.plan.weight_peak_bytes,
     }
 
 
@@ -255,10 +293,15 @@ def chart_data(done: Simulated) -> dict[str, Any]:
 
 
 def live_bytes(schedule: Execution) -> dict[str, Any]:
-    """The curve of live scratchpad bytes, where the schedule is written out."""
+    """The curve of live scratchpad bytes (of both halves of a split one), where the schedule is
+    written out."""
     if schedule.flat is None:
         return {}
-    return {"occupancy": [list(point) for point in occupancy(schedule.flat, "scratchpad")]}
+    found = {"occupancy": [list(point) for point in occupancy(schedule.flat, "scratchpad")]}
+    weights = occupancy(schedule.flat, "weight_scratchpad")
+    if weights:
+        found["weight_occupancy"] = [list(point) for point in weights]
+    return found
 
 
 def exposure_table(exposures: tuple[Exposure, ...]) -> tuple[dict[str, Any], ...]:

@@ -35,6 +35,8 @@ KNOWN: dict[str, tuple[str, str]] = {
     "sram.capacity_bytes": ("B", "scratchpad size"),
     "sram.lower_bound_bytes": ("B", "largest sum of live bytes at any step"),
     "sram.unallocated_bytes": ("B", "scratchpad bytes that the plan never allocates"),
+    "sram.weight_peak_bytes": ("B", "highest address used in the weight scratchpad of a split one"),
+    "sram.weight_capacity_bytes": ("B", "weight scratchpad size"),
     "plan.traffic_bytes": ("B", "DRAM bytes that the memory plan implies"),
     "plan.spill_bytes": ("B", "spills and reloads among them"),
     "plan.excess_bytes": (

@@ -359,6 +359,7 @@ def simulate_design(
         schedule=config.schedule,
         given=given_mapping(config),
         location=config.locations.get("accelerator.scratchpad.size"),
+        weight_location=config.locations.get("accelerator.weight_scratchpad.size"),
     )
     schedule = executed(workload, acc, plan, exact_events=exact_events)
     program, flat = schedule.program, schedule.flat

@@ -56,10 +56,24 @@ class Candidate:
     scratchpad_bytes: int = 0
     """Bytes through the scratchpad's port, both ways, as energy counts them: those of compute tasks
     in whole port widths per task, transfers to the byte."""
+    weight_scratchpad_bytes: int = 0
+    """The same of the weight scratchpad; 0 of a unified one, likewise below."""
+    weight_buffer_bytes: int = 0
+    """Tile buffers of weights and biases in the weight scratchpad, aligned."""
+    weight_prefetch_bytes: int = 0
+    """How much of ``weight_buffer_bytes`` (its beginning) may be live one step early."""
+    late_cycles: int = 0
+    """``cycles`` if the first weights come no earlier than the step, where they may be early in
+    the weight scratchpad."""
     accumulator_bytes: int = 0
     """Bytes through the accumulators' ports, both ways."""
     macs: int = 0
     vector_ops: int = 0
+
+    @property
+    def early(self) -> bool:
+        """Whether its first weights may arrive while the operator before still computes."""
+        return self.prefetch_bytes > 0 or self.weight_prefetch_bytes > 0
 
 
 @dataclass(frozen=True)
@@ -75,6 +89,10 @@ class Step:
     addresses: Mapping[str, int] | None = None
     """Tensor -> byte address, for every tensor resident in the scratchpad during this step."""
     buffer_address: int = 0
+    weight_buffer_address: int = 0
+    """Lowest address of the tile buffers in the weight scratchpad."""
+    weights_downward: bool = False
+    """Those buffers lie in reverse order: the beginning, which may be live early, at the top."""
 
 
 @dataclass(frozen=True)
@@ -100,3 +118,5 @@ class MemoryPlan:
     """``optimal`` or ``feasible``."""
     solver: str
     notes: tuple[str, ...] = ()
+    weight_peak_bytes: int = 0
+    """Highest address used in the weight scratchpad, and no placement of this plan is below."""

@@ -59,6 +59,9 @@ class Work:
     vector_ops: int = 0
     region: str = ""
     """Tensor in the backing memory that a transfer reads or writes front to back."""
+    weight_read_bytes: int = 0
+    """Of ``sram_read_bytes``, those out of the weight scratchpad of a machine that has one. What a
+    load of weights writes, it writes there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ class Buffer:
     """Bytes with one meaning that the commands of a block touch."""
 
     structure: str
-    """``scratchpad`` or ``accumulators``."""
+    """``scratchpad``, ``weight_scratchpad`` (of a split one) or ``accumulators``."""
     kind: str
     """``weight``, ``bias``, ``activation`` or ``accumulator``."""
     tensor: str

@@ -221,6 +221,13 @@ STEP = fields(
         **all_of(text, "op", "mapping"),
         **all_of(whole, "buffer_address", "buffer_bytes", "prefetch_bytes"),
     },
+    **all_of(
+        whole,
+        "weight_buffer_address",
+        "weight_buffer_bytes",
+        "weight_prefetch_address",
+        "weight_prefetch_bytes",
+    ),
     loads=listing(text),
     stores=listing(text),
     resident=mapping(fields(all_of(whole, "address", "bytes"))),
@@ -233,6 +240,7 @@ PLAN = fields(
         **all_of(text, "objective", "solver", "status"),
         "proved": flag,
     },
+    **all_of(whole, "weight_capacity_bytes", "weight_peak_bytes"),
     notes=listing(text),
 )
 FMEDA = fields(
@@ -285,7 +293,7 @@ CAMPAIGN = fields(
 )
 CURVES = fields(
     {},
-    occupancy=listing(pair(number, number)),
+    **all_of(listing(pair(number, number)), "occupancy", "weight_occupancy"),
     roofline=fields(
         {
             **all_of(positive, "peak_macs_per_cycle", "dram_bytes_per_cycle"),

@@ -35,7 +35,7 @@ class Value:
 
     id: int
     structure: str
-    """``scratchpad`` or ``accumulators``."""
+    """``scratchpad``, ``weight_scratchpad`` (of a split one) or ``accumulators``."""
     kind: str
     """``weight``, ``bias``, ``activation`` or ``accumulator``."""
     tensor: str
@@ -81,6 +81,8 @@ class Task:
     accumulator_write_bytes: int = 0
     macs: int = 0
     vector_ops: int = 0
+    weight_read_bytes: int = 0
+    """Of ``sram_read_bytes``, those out of the weight scratchpad of a machine that has one."""
 
 
 @dataclass(frozen=True)

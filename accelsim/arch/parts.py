@@ -90,7 +90,8 @@ class VectorUnit:
 
 @dataclass(frozen=True)
 class Scratchpad:
-    """Unified software-managed SRAM for activations, weight tiles and stream buffers."""
+    """Software-managed SRAM: for activations, weight tiles and stream buffers, or, of a machine
+    whose scratchpad is split, for one of the two."""
 
     bytes: int
     alignment_bytes: int = 16
@@ -201,9 +202,8 @@ class Accelerator:
     """Backing memory of weights and biases (flash, a weight DRAM) with a port of its own; None:
     they share ``dram`` with the activations."""
     weight_sram: Scratchpad | None = None
-    """A split scratchpad: weights and biases have an SRAM with a port, an energy and an area of its
-    own. Its capacity is not planned yet: their tile buffers are still reckoned with, and placed, in
-    ``scratchpad``, which is on the safe side. Python only. None: unified."""
+    """A split scratchpad: the tile buffers of weights and biases lie in an SRAM with addresses,
+    ports, energy and area of its own, everything else in ``scratchpad``. None: unified."""
     compression: Compression | None = None
     energy_options: EnergyOptions = EnergyOptions()
     cores: int = 1

@@ -15,13 +15,15 @@ from types import MappingProxyType
 from accelsim.arch.parts import Accelerator
 from accelsim.errors import AccelsimError, Mistake, suggest
 
-STRUCTURES = ("scratchpad", "accumulators", "array", "vector", "control", "dram")
+STRUCTURES = (
+    "scratchpad", "weight_scratchpad", "accumulators", "array", "vector", "control", "dram",
+)  # fmt: skip
 """What a protection can be applied to: the keys of ``Accelerator.protection``."""
 
 LOW, MEDIUM, HIGH = 0.60, 0.90, 0.99
 _ALL = frozenset(STRUCTURES)
-_MEMORIES = frozenset({"scratchpad", "accumulators", "dram"})
-_SRAMS = frozenset({"scratchpad", "accumulators"})
+_SRAMS = frozenset({"scratchpad", "weight_scratchpad", "accumulators"})
+_MEMORIES = _SRAMS | {"dram"}
 _LOGIC = frozenset({"array", "vector", "control"})
 
 

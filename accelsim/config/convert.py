@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -32,6 +32,7 @@ from accelsim.config.hardware import (
     DramPart,
     EnergyPart,
     ScratchpadPart,
+    SramPart,
 )
 from accelsim.config.problems import find, where
 from accelsim.config.requirements import SafetyPart
@@ -110,8 +111,9 @@ def accelerator(part: AcceleratorPart, tree: Node, at: str = "accelerator.") -> 
         energy_table=part.energy.table,
         leakage_mw_per_mm2=part.energy.leakage_mw_per_mm2,
         control_flipflops=part.control_flipflops.model_dump(),
-        protection=part.protection.model_dump(),
+        protection=_protection(part),
         weight_memory=_dram(part.weight_memory) if part.weight_memory else None,
+        weight_sram=_sram(part.weight_scratchpad) if part.weight_scratchpad else None,
         compression=_compression(part.compression) if part.compression else None,
         energy_options=_energy(part.energy, tree, at),
         cores=part.cores,
@@ -157,6 +159,10 @@ def _array(part: ArrayPart) -> SystolicArray:
 
 
 def _scratchpad(part: ScratchpadPart) -> Scratchpad:
+    return replace(_sram(part), cacheless=part.cacheless, layout=part.layout or "nhwc")
+
+
+def _sram(part: SramPart) -> Scratchpad:
     return Scratchpad(
         part.size,
         part.alignment,
@@ -164,10 +170,16 @@ def _scratchpad(part: ScratchpadPart) -> Scratchpad:
         ports=part.ports,
         buffering=part.buffering,
         banks=part.banks,
-        cacheless=part.cacheless,
         bank_ports=part.bank_ports,
-        layout=part.layout or "nhwc",
     )
+
+
+def _protection(part: AcceleratorPart) -> dict[str, str]:
+    """Of the structures that the machine has."""
+    found: dict[str, str] = part.protection.model_dump()
+    if part.weight_scratchpad is None:
+        del found["weight_scratchpad"]
+    return found
 
 
 def _compression(part: CompressionPart) -> Compression:

@@ -66,8 +66,8 @@ MOST_LINE = 4096
 """Bytes of a line in a bank with ports of its own."""
 
 
-class ScratchpadPart(Part):
-    """The software-managed SRAM for activations, weights and stream buffers."""
+class SramPart(Part):
+    """A software-managed SRAM: the weights' half of a split scratchpad."""
 
     size: Annotated[Bytes, about("capacity", unit="B")]
     alignment: Annotated[
@@ -96,9 +96,6 @@ class ScratchpadPart(Part):
             unit="banks",
         ),
     ] = 1
-    cacheless: Annotated[
-        bool, about("stream buffers only: nothing stays from tile to tile or operator to operator")
-    ] = False
 
     @field_validator("width")
     @classmethod
@@ -125,11 +122,6 @@ class ScratchpadPart(Part):
             unit="ports",
         ),
     ] = None
-    layout: Annotated[
-        str | None,
-        OneOf(("nhwc", "nchw"), "layout"),
-        about("with bank_ports: how feature maps lie in the banks; left out: nhwc"),
-    ] = None
 
     @field_validator("bank_ports")
     @classmethod
@@ -150,6 +142,20 @@ class ScratchpadPart(Part):
                 hint = "width: a power of two, and an alignment of a multiple of it"
             raise problem("C009", message, hint)
         return ports
+
+
+class ScratchpadPart(SramPart):
+    """The software-managed SRAM for activations, weights and stream buffers."""
+
+    cacheless: Annotated[
+        bool, about("stream buffers only: nothing stays from tile to tile or operator to operator")
+    ] = False
+
+    layout: Annotated[
+        str | None,
+        OneOf(("nhwc", "nchw"), "layout"),
+        about("with bank_ports: how feature maps lie in the banks; left out: nhwc"),
+    ] = None
 
     @field_validator("layout")
     @classmethod
@@ -336,6 +342,7 @@ class ProtectionPart(Part):
     """Safety mechanism of each structure; names join with '+' (``secded+self_test``)."""
 
     scratchpad: Annotated[str, about("e.g. secded, parity")] = "none"
+    weight_scratchpad: Annotated[str, about("of a split scratchpad, e.g. secded, parity")] = "none"
     accumulators: Annotated[str, about("e.g. secded, parity")] = "none"
     array: Annotated[str, about("the systolic array, e.g. hardened, dmr")] = "none"
     vector: Annotated[str, about("vector unit, e.g. hardened, dmr")] = "none"
@@ -374,6 +381,10 @@ class AcceleratorPart(Part):
     array: Annotated[ArrayPart, about("the systolic array")]
     vector: Annotated[VectorPart, about("the element-wise engine")]
     scratchpad: Annotated[ScratchpadPart, about("the software-managed SRAM")]
+    weight_scratchpad: Annotated[
+        SramPart | None,
+        about("splits the scratchpad: an SRAM for weights and biases alone; left out: one for all"),
+    ] = None
     accumulators: Annotated[AccumulatorsPart, about("the SRAM for partial sums")]
     dram: Annotated[DramPart, about("the off-chip memory")]
     dma: Annotated[DmaPart, about("the copy engines")] = DmaPart()
@@ -399,6 +410,15 @@ class AcceleratorPart(Part):
             if part.size < 2 * size:
                 message = f"{part.size} bytes hold no two sums of {size} bytes, one in each half"
                 raise problem("C009", message, f"size: {2 * size}, or much more")
+        return part
+
+    @field_validator("protection")
+    @classmethod
+    def _protects_what_is_there(cls, part: ProtectionPart, info: ValidationInfo) -> ProtectionPart:
+        split = info.data.get("weight_scratchpad", ...) is not None  # absent: wrong in itself
+        if part.weight_scratchpad != "none" and not split:
+            message = "there is no weight_scratchpad to protect: the scratchpad is not split"
+            raise problem("C009", message, "scratchpad: " + part.weight_scratchpad)
         return part
 
     @field_validator("dram")

@@ -17,8 +17,8 @@ from accelsim.cost.accelergy_file import ArtRow, ErtRow, bare, instances, read_a
 from accelsim.cost.tables import EnergyTable, Entry
 from accelsim.errors import AccelsimError, Location, Mistake, suggest
 
-MEMORIES = ("dram", "weight_memory", "scratchpad", "weight_sram", "accumulators")
-BLOCKS = ("array", "vector", "scratchpad", "weight_sram", "accumulators", "control")
+MEMORIES = ("dram", "weight_memory", "scratchpad", "weight_scratchpad", "accumulators")
+BLOCKS = ("array", "vector", "scratchpad", "weight_scratchpad", "accumulators", "control")
 
 FIGURES: tuple[str, ...] = (
     *(f"{memory}.{way}" for memory in MEMORIES for way in ("read", "write")),
@@ -31,7 +31,7 @@ takes a value or keeps it for a cycle, leakage of a block in a cycle."""
 COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "dram": ("dram", "main_memory"),
     "scratchpad": ("scratchpad", "buffer", "global_buffer", "shared_glb", "glb"),
-    "weight_sram": ("weight_sram", "weight_buffer", "weight_glb"),
+    "weight_scratchpad": ("weight_scratchpad", "weight_sram", "weight_buffer", "weight_glb"),
     "accumulators": ("accumulators", "accumulator_buffer", "psum_buffer", "psum_glb"),
     "mac": ("mac", "macs", "intmac", "mac_unit"),
     "array": ("array", "mac", "macs", "intmac", "mac_unit"),

@@ -57,6 +57,10 @@ class Counted(Protocol):
     def vector_ops(self) -> int:
         """Element operations of the vector unit."""
 
+    @property
+    def weight_read_bytes(self) -> int:
+        """Bytes out of the weight scratchpad, part of those out of the scratchpad."""
+
 
 @dataclass(frozen=True)
 class Activity:
@@ -69,7 +73,7 @@ class Activity:
     scratchpad_read_bytes: int = 0
     scratchpad_write_bytes: int = 0
     weight_sram_read_bytes: int = 0
-    """Of a split scratchpad; likewise below."""
+    """Of the weight scratchpad of a split one; likewise below."""
     weight_sram_write_bytes: int = 0
     accumulator_read_bytes: int = 0
     accumulator_write_bytes: int = 0
@@ -119,15 +123,13 @@ def activity_of(
     """One execution of ``work`` that keeps its unit busy for ``cycles``.
 
     ``stationary``: operands that it loads into holding registers
-    (:func:`accelsim.cost.registers.register_activity`); of a split scratchpad they are what an
-    array task reads from the weights' half. Partial sums have whole bytes.
+    (:func:`accelsim.cost.registers.register_activity`). Partial sums have whole bytes.
     """
     loads_weights = work.kind is TaskKind.LOAD_WEIGHT
     own_memory = loads_weights and accelerator.weight_memory is not None
     split = accelerator.weight_sram
     array = accelerator.array
-    held = _bytes(stationary, array.weight_bits) if split and array.dataflow != "is" else 0
-    held = min(held, work.sram_read_bytes)
+    held = work.weight_read_bytes
     pad = _Port(accelerator.scratchpad.width_bytes)
     side = _Port(split.width_bytes if split else 1)
     into_split = loads_weights and split is not None
@@ -207,13 +209,14 @@ class _Counts(NamedTuple):
     accumulator_write_bytes: int
     macs: int
     vector_ops: int
+    weight_read_bytes: int
 
     @classmethod
     def of(cls, work: Counted) -> _Counts:
         return cls(
             work.kind, work.dram_read_bytes, work.dram_write_bytes, work.sram_read_bytes,
             work.sram_write_bytes, work.accumulator_read_bytes, work.accumulator_write_bytes,
-            work.macs, work.vector_ops,
+            work.macs, work.vector_ops, work.weight_read_bytes,
         )  # fmt: skip
 
 

@@ -30,9 +30,6 @@ from accelsim.cost.tables import AREA, Entry
 LANE_REGISTER_BITS = 64
 """Flip-flops of a vector lane: operand and result, 32 bits each (assumed)."""
 
-PROTECTED_AS = {"weight_sram": "scratchpad"}
-"""Block -> the structure whose protection it has, where it is not its own."""
-
 _REFERENCE_BITS = 8
 
 
@@ -41,7 +38,7 @@ class AreaBreakdown:
     """mm2 by block, without and for protections."""
 
     blocks: Mapping[str, float]
-    """``array``, ``vector``, ``scratchpad``, ``weight_sram`` (of a split scratchpad),
+    """``array``, ``vector``, ``scratchpad``, ``weight_scratchpad`` (of a split scratchpad),
     ``accumulators``, ``control``, unprotected."""
     protection: Mapping[str, float]
     """What the protection of a block adds in all."""
@@ -96,7 +93,7 @@ def _at_node(block: str, entry: Entry, node: int) -> float:
     """A user's area at another node, in um2."""
     if entry.node_nm == node:
         return entry.value
-    if block in ("scratchpad", "weight_sram", "accumulators"):
+    if block in ("scratchpad", "weight_scratchpad", "accumulators"):
         return entry.value * sram_cell_um2(node) / sram_cell_um2(entry.node_nm)
     before, after = (logic_area_factor(nm, extrapolate=True) for nm in (entry.node_nm, node))
     return entry.value * after / before
@@ -110,7 +107,7 @@ def _breakdown(
     protection: dict[str, float] = {}
     own: dict[str, dict[str, float]] = {}
     for name, bare in um2.items():
-        chosen = protection_of(accelerator, PROTECTED_AS.get(name, name))
+        chosen = protection_of(accelerator, name)
         whole = bare + hardenable.get(name, 0.0) * (chosen.register_area_factor - 1)
         own[name] = {
             mechanism: area * to_mm2 for mechanism, area in _own_um2(chosen.name, whole).items()
@@ -147,7 +144,7 @@ def _memories_um2(accelerator: Accelerator) -> dict[str, float]:
     node, pad, split = accelerator.technology_nm, accelerator.scratchpad, accelerator.weight_sram
     found = {"scratchpad": macro_um2(pad.bytes, pad.width_bytes, pad.banks, node)}
     if split is not None:
-        found["weight_sram"] = macro_um2(split.bytes, split.width_bytes, split.banks, node)
+        found["weight_scratchpad"] = macro_um2(split.bytes, split.width_bytes, split.banks, node)
     found["accumulators"] = macro_um2(
         accelerator.accumulators.bytes, accelerator.accumulator_port_bytes, 1, node
     )

@@ -47,7 +47,7 @@ class EnergyBreakdown:
             "dram": self.dram_j,
             "weight_memory": self.weight_memory_j,
             "scratchpad": self.scratchpad_j,
-            "weight_sram": self.weight_sram_j,
+            "weight_scratchpad": self.weight_sram_j,
             "accumulators": self.accumulators_j,
             "noc": self.noc_j,
             "registers": self.registers_j,

@@ -233,7 +233,7 @@ def _scaled(name: str, entry: Entry, table: EnergyTable, accelerator: Accelerato
         return entry
     if group_of(name) == "sram":
         factor, mark = sram_energy_factor(int(name.split("_")[1]), table.node_nm, node), "D"
-    elif kind in ("scratchpad", "weight_sram", "accumulators"):
+    elif kind in ("scratchpad", "weight_scratchpad", "accumulators"):
         size = _capacities(accelerator)[kind]
         factor, mark = sram_energy_factor(size, table.node_nm, node), "D"
     else:
@@ -245,7 +245,7 @@ def _capacities(accelerator: Accelerator) -> dict[str, int]:
     split = accelerator.weight_sram
     return {
         "scratchpad": accelerator.scratchpad.bytes,
-        "weight_sram": split.bytes if split else accelerator.scratchpad.bytes,
+        "weight_scratchpad": split.bytes if split else accelerator.scratchpad.bytes,
         "accumulators": accelerator.accumulators.bytes,
     }
 

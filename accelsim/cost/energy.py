@@ -149,7 +149,9 @@ def _breakdown(
         noc_j=did.hop_bits * units.hop_bit * PICO,
         clock_j=_clock_pj(did, cycles, accelerator, units) * PICO if cycles else 0.0,
         weight_memory_j=moved("weight_memory", did.weight_memory_bytes, 0),
-        weight_sram_j=moved("weight_sram", did.weight_sram_read_bytes, did.weight_sram_write_bytes),
+        weight_sram_j=moved(
+            "weight_scratchpad", did.weight_sram_read_bytes, did.weight_sram_write_bytes
+        ),
         static_by_block={name: cycles * pj * PICO for name, pj in units.leakage.items()}
         if cycles
         else {},

@@ -43,6 +43,11 @@ class CoreKind:
         """Scratchpad bytes that the plans ever allocate, in all of them."""
         return sum(plan.peak_bytes for plan in self.plans)
 
+    @property
+    def weight_scratchpad_bytes(self) -> int:
+        """The same of the weight scratchpads of split ones."""
+        return sum(plan.weight_peak_bytes for plan in self.plans)
+
     def structures(self, name: str) -> tuple[str, ...]:
         """What one structure of theirs is called in the trace, core by core."""
         return tuple(f"core{n}.{name}" for n in self.members) if self.joined else (name,)

@@ -53,7 +53,7 @@ class ProgramActivity:
         key = (
             work.kind, command.cycles, held, work.dram_read_bytes, work.dram_write_bytes,
             work.sram_read_bytes, work.sram_write_bytes, work.accumulator_read_bytes,
-            work.accumulator_write_bytes, work.macs, work.vector_ops,
+            work.accumulator_write_bytes, work.macs, work.vector_ops, work.weight_read_bytes,
         )  # fmt: skip
         found = self._known.get(key)
         if found is None:

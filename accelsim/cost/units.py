@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from accelsim.arch.parts import Accelerator
-from accelsim.arch.protection import protection_of
+from accelsim.arch.protection import STRUCTURES, protection_of
 from accelsim.cost.area import AreaBreakdown, area
 from accelsim.cost.constants import Constants
 from accelsim.cost.sram import bank_bytes, routing_energy_factor
@@ -30,13 +30,14 @@ class UnitEnergies:
 
     dram_byte: float
     scratchpad_byte: float
+    weight_scratchpad_byte: float
     accumulator_byte: float
     mac: float
     vector_op: float
     static_cycle: float
     memories: Mapping[str, Access]
-    """``dram``, ``weight_memory``, ``scratchpad``, ``weight_sram``, ``accumulators``; the fields
-    above are the means of reads and writes."""
+    """``dram``, ``weight_memory``, ``scratchpad``, ``weight_scratchpad``, ``accumulators``; the
+    fields above are the means of reads and writes."""
     register_bit: float
     """A register bit of the array that takes a new value; 0 without a figure, likewise below."""
     lane_register_bit: float
@@ -50,10 +51,7 @@ class UnitEnergies:
 
 def unit_energies_of(accelerator: Accelerator, figures: Constants) -> UnitEnergies:
     """Unit energies with these figures. AccelsimError E804, E806 for a node without an area."""
-    factor = {
-        name: protection_of(accelerator, name).energy_factor
-        for name in ("dram", "scratchpad", "accumulators", "array", "vector", "control")
-    }
+    factor = {name: protection_of(accelerator, name).energy_factor for name in STRUCTURES}
     memories = _memories(accelerator, figures, factor)
     silicon = area(accelerator)
     leakage = _leakage(accelerator, figures, silicon)
@@ -66,6 +64,7 @@ def unit_energies_of(accelerator: Accelerator, figures: Constants) -> UnitEnergi
     return UnitEnergies(
         dram_byte=mean["dram"],
         scratchpad_byte=mean["scratchpad"],
+        weight_scratchpad_byte=mean["weight_scratchpad"],
         accumulator_byte=mean["accumulators"],
         mac=_mac(accelerator, figures) * factor["array"],
         vector_op=_vector_op(figures) * factor["vector"],
@@ -100,25 +99,23 @@ def _vector_op(figures: Constants) -> float:
 def _memories(
     accelerator: Accelerator, figures: Constants, factor: Mapping[str, float]
 ) -> dict[str, Access]:
-    """Energy per byte of every memory; a split scratchpad's half has the scratchpad's protection,
-    as a memory of the weights has the DRAM's."""
+    """Energy per byte of every memory; a memory of the weights has the DRAM's protection."""
     pad, split = accelerator.scratchpad, accelerator.weight_sram
     sizes = {
-        "scratchpad": (pad.bytes, pad.banks, "scratchpad"),
-        "weight_sram": (*((split.bytes, split.banks) if split else (pad.bytes, 1)), "scratchpad"),
-        "accumulators": (accelerator.accumulators.bytes, 1, "accumulators"),
+        "scratchpad": (pad.bytes, pad.banks),
+        "weight_scratchpad": (split.bytes, split.banks) if split else (pad.bytes, 1),
+        "accumulators": (accelerator.accumulators.bytes, 1),
     }
     found = {}
-    for name, (size, banks, protected) in sizes.items():
-        own = (
-            "scratchpad" if name == "weight_sram" and not figures.has("weight_sram.read") else name
-        )
+    for name, (size, banks) in sizes.items():
+        unnamed = name == "weight_scratchpad" and not figures.has("weight_scratchpad.read")
+        own = "scratchpad" if unnamed else name
         if figures.has(f"{own}.read"):
             costs = [8 * figures.value(f"{own}.{way}") for way in ("read", "write")]
         else:
             bank = max(1.0, bank_bytes(size, banks))
             costs = [figures.value("sram", bank) / 8 * routing_energy_factor(banks)] * 2
-        found[name] = Access(*(cost * factor[protected] for cost in costs))
+        found[name] = Access(*(cost * factor[name] for cost in costs))
     for name in ("dram", "weight_memory"):
         own = name if figures.has(name) or figures.has(f"{name}.read") else "dram"
         keys = [f"{own}.{way}" if figures.has(f"{own}.{way}") else own for way in ("read", "write")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from accelsim.arch.parts import Accelerator
 from accelsim.mapping.layout import Layout
 from accelsim.plan import Step
 from accelsim.program import Buffer
@@ -17,16 +18,33 @@ def offsets(layout: Layout, role: str) -> Slots:
     return tuple([slot.offset for slot in layout.buffers if slot.role == role])
 
 
+def as_planned(layout: Layout, step: Step, accelerator: Accelerator) -> Layout:
+    """A workspace as a step has it, which must be what the plan reckoned with."""
+    reckoned = step.candidate.buffer_bytes, step.candidate.weight_buffer_bytes
+    assert (layout.bytes, layout.weight_bytes) == reckoned, f"{step.op}: buffers differ from plan"
+    own = accelerator.weight_sram
+    if own is None or not step.weights_downward:
+        return layout
+    return layout.reversed_weights(own.alignment_bytes)
+
+
 class Buffers:
     """Buffers of one block in the order in which they are asked for, so that blocks of the same
     shape number them alike.
 
     ``residents``: tensor -> buffer of its current residency; a block that starts one updates it.
-    Activations belong to their producer, everything else to this operator.
+    Activations belong to their producer, everything else to this operator. ``split``: weights and
+    biases have a scratchpad of their own.
     """
 
     def __init__(
-        self, workload: Workload, residents: dict[str, Buffer], op: Op, step: Step
+        self,
+        workload: Workload,
+        residents: dict[str, Buffer],
+        op: Op,
+        step: Step,
+        *,
+        split: bool = False,
     ) -> None:
         self.all: list[Buffer] = []
         self.starts: list[int] = []
@@ -35,16 +53,19 @@ class Buffers:
         self._residents = residents
         self._op = op.name
         self._step = step
+        self._split = split
         self._known: dict[str, int] = {}
 
     def tiles(self, slots: Slots, kind: str, tensor: str) -> int:
         """A tile buffer of values of a tensor, or, without slots, the resident tensor itself."""
         if not slots:
             return self.resident(tensor)
-        base = self._step.buffer_address
+        structure, base = "scratchpad", self._step.buffer_address
+        if self._split and kind != "activation":
+            structure, base = "weight_scratchpad", self._step.weight_buffer_address
         addresses = tuple([base + offset for offset in slots])
         owner = self._owner(tensor) if kind == "activation" else self._op
-        self.all.append(Buffer("scratchpad", kind, tensor, owner, addresses))
+        self.all.append(Buffer(structure, kind, tensor, owner, addresses))
         return len(self.all) - 1
 
     def output(self, slots: Slots, tensor: str) -> int:

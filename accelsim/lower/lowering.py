@@ -106,7 +106,8 @@ class _Lowering:
     def block(self, number: int, op: Op, step: Step) -> Block:
         """The next step."""
         self.builder.begin()
-        buffers = Buffers(self._workload, self._residents, op, step)
+        split = self._accelerator.weight_sram is not None
+        buffers = Buffers(self._workload, self._residents, op, step, split=split)
         for name in step.loads:
             buffers.start(name)
         if op.gemm is not None:
@@ -134,12 +135,13 @@ class _Lowering:
     def _array(self, op: Op, step: Step, buffers: Buffers) -> None:
         operands, candidate = array_op(op, self._workload, self._accelerator.array), step.candidate
         key = _array_key(operands, step)
-        shape = self._arrays.get(key)
+        placed = key, step.weights_downward
+        shape = self._arrays.get(placed)
         if shape is None:
-            shape = self._arrays[key] = array_shape(operands, step, self._accelerator)
+            shape = self._arrays[placed] = array_shape(operands, step, self._accelerator)
         roles = array_roles(operands, shape, buffers, self._half)
         self._reload(step, buffers)
-        early = candidate.prefetch_bytes > 0 and not self.builder.synced
+        early = candidate.early and not self.builder.synced
 
         def emit() -> None:
             order = candidate.tiling.order
@@ -153,10 +155,11 @@ class _Lowering:
     def _vector(self, op: Op, step: Step, buffers: Buffers) -> None:
         resolved = vector_op(op, self._workload)
         key = _vector_key(resolved, step)
-        shapes = self._vectors.get(key)
+        placed = key, step.weights_downward
+        shapes = self._vectors.get(placed)
         if shapes is None:
             shapes = vector_shapes(resolved, self._workload, step, self._accelerator)
-            self._vectors[key] = shapes
+            self._vectors[placed] = shapes
         roles = vector_roles(resolved, shapes, buffers)
         self._reload(step, buffers)
         self._once(key, lambda: emit_vector(self.builder, resolved, shapes, roles), buffers)

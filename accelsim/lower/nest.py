@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from accelsim.arch.parts import Accelerator, Scratchpad
-from accelsim.lower.buffers import Buffers, Slots, offsets
+from accelsim.arch.parts import Accelerator
+from accelsim.lower.buffers import Buffers, Slots, as_planned, offsets
 from accelsim.mapping.layout import Layout, TileSizes, array_layout
 from accelsim.mapping.orders import count_fills
 from accelsim.mapping.runs import (
@@ -47,8 +47,9 @@ def array_nest(operands: ArrayOp, tiling: Tiling) -> Nest:
     return Nest(block_runs(operands.gemm, tiling.n), pixels, reductions, *counts)
 
 
-def array_slots(operands: ArrayOp, nest: Nest, step: Step, pad: Scratchpad) -> Layout:
+def array_slots(operands: ArrayOp, nest: Nest, step: Step, accelerator: Accelerator) -> Layout:
     """Workspace of an array operator, as the mapping lays it out."""
+    pad = accelerator.scratchpad
     streamed = step.candidate.streamed
     groups, channels = max(
         (block for _, blocks in nest.groups for block, _ in leaves(blocks)),
@@ -76,6 +77,7 @@ def array_slots(operands: ArrayOp, nest: Nest, step: Step, pad: Scratchpad) -> L
         stream_out=operands.output.name in streamed,
         constant=operands.constant,
         buffering=pad.buffering,
+        weights=accelerator.weight_sram,
     )  # fmt: skip
 
 
@@ -110,12 +112,11 @@ class ArrayShape:
 
 def array_shape(operands: ArrayOp, step: Step, accelerator: Accelerator) -> ArrayShape:
     """Loops and tile buffers of an operator. The latter must be what the plan reckoned with."""
-    candidate, pad = step.candidate, accelerator.scratchpad
+    candidate = step.candidate
     nest = array_nest(operands, candidate.tiling)
     if operands.a.name not in candidate.streamed and accelerator.array.dataflow != "is":
         nest = replace(nest, reductions=_alike(nest.reductions))
-    layout = array_slots(operands, nest, step, pad)
-    assert layout.bytes == candidate.buffer_bytes, f"{step.op}: buffers differ from plan"
+    layout = as_planned(array_slots(operands, nest, step, accelerator), step, accelerator)
     b, bias, a, out = (offsets(layout, role) for role in ("b", "bias", "a", "out"))
     return ArrayShape(nest, b, bias, a, out)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from accelsim.arch.parts import Accelerator
-from accelsim.lower.buffers import Buffers, Slots, offsets
+from accelsim.lower.buffers import Buffers, Slots, as_planned, offsets
 from accelsim.lower.builder import CLEAR, ProgramBuilder, Recipe, Transfer
 from accelsim.lower.streams import Stream
 from accelsim.mapping.layout import constants_of, vector_workspace
@@ -69,14 +69,15 @@ def vector_shapes(
 ) -> VectorShapes:
     """Tiles and buffers of an operator. The latter must be what the plan reckoned with."""
     candidate, pad, op = step.candidate, accelerator.scratchpad, resolved.op
+    own = accelerator.weight_sram
     tiles = vector_runs(op, resolved.operands, resolved.output, candidate.tiling)
-    if candidate.buffer_bytes == 0:
+    if candidate.buffer_bytes == candidate.weight_buffer_bytes == 0:
         return VectorShapes(tiles, ((),) * len(resolved.operands), (), ())
     layout = vector_workspace(
         op, workload, candidate.tiling, candidate.streamed, pad.alignment_bytes, pad.buffering,
-        reuse=not pad.cacheless,
+        own, reuse=not pad.cacheless,
     )  # fmt: skip
-    assert layout.bytes == candidate.buffer_bytes, f"{op.name}: buffers differ from plan"
+    layout = as_planned(layout, step, accelerator)
     roles = [f"in:{name}" for name in op.inputs]
     roles += [f"const:{tensor.name}" for tensor in resolved.operands[resolved.inputs :]]
     return VectorShapes(
@@ -209,12 +210,14 @@ class _Loop:
         parts = [*zip(roles.whole, whole, strict=True)]
         parts += zip(roles.operands, shape.operands, strict=True)
         reads = tuple(Touch(number, amount) for number, amount in parts if amount)
-        read = sum(touch.bytes for touch in reads)
+        read, timing = sum(touch.bytes for touch in reads), self._builder.timing
+        constants = sum(whole) + sum(shape.operands[self._resolved.inputs :])
         work = Work(
             TaskKind.VECTOR, reads, (Touch(roles.out, size, fresh=self._out is not None),),
             sram_read_bytes=read, sram_write_bytes=size, vector_ops=shape.ops,
+            weight_read_bytes=constants if timing.split else 0,
         )  # fmt: skip
-        compute = Recipe(self._builder.timing.vector(op.kind, shape.ops, read + size), work)
+        compute = Recipe(timing.vector(op.kind, shape.ops, read + size, constants), work)
         if self._out is None:
             return compute, None
         kind, kept = TaskKind.STORE_OUTPUT, Touch(roles.out, size)

@@ -7,7 +7,7 @@ an estimate, because contention and dependencies between operators are the simul
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 
@@ -140,6 +140,8 @@ class Work:
     scratchpad_bytes: int
     """In whole port widths per task."""
     accumulator_bytes: int
+    weight_scratchpad_bytes: int = 0
+    """As ``scratchpad_bytes``, which they then are no part of."""
 
 
 @dataclass(frozen=True)
@@ -232,7 +234,7 @@ def tile_work(
     op, gemm = operands.op, operands.gemm
     outputs = gemm.m * gemm.n * gemm.groups
     first_k = reductions.counts[0][0]
-    array = vector = pad = accumulators = 0
+    array = vector = pad = side = accumulators = 0
     for block, many_blocks in blocks.shapes:
         for m, many_m in pixels.counts:
             number, sums = many_blocks * many_m, m * block.channels
@@ -246,9 +248,11 @@ def tile_work(
                 task = timing.array(operands.shape(m, block, k, first=first))
                 tasks = number * many_k
                 array += tasks * task.cycles
-                pad += tasks * timing.in_ports(task.sram_read_bytes)
+                read = timing.read_in_ports(task.sram_read_bytes, task.weight_read_bytes)
+                pad += tasks * read[0]
+                side += tasks * read[1]
                 accumulators += tasks * (task.accumulator_read_bytes + task.accumulator_write_bytes)
-    return Work(array, vector, pad, accumulators)
+    return Work(array, vector, pad, accumulators, side)
 
 
 def _compute(work: Work, outputs: int, kept: int, reductions: int) -> int:
@@ -293,7 +297,7 @@ def realise(
     layout = array_layout(
         nest.sizes, nest.fills, accelerator.scratchpad.alignment_bytes, stream_a=stream_a,
         stream_b=stream_b, stream_out=stream_out, constant=operands.constant,
-        buffering=accelerator.scratchpad.buffering,
+        buffering=accelerator.scratchpad.buffering, weights=accelerator.weight_sram,
     )  # fmt: skip
     fills, sizes, work, tiling = nest.fills, nest.sizes, nest.work, nest.tiling
     streamed_a = nest.a_bytes if stream_a else 0
@@ -325,17 +329,25 @@ def realise(
     name = f"{variant}/m{tiling.m}n{tiling.n}k{tiling.k}"
     name += "" if tiling.order == "nmk" else f"-{tiling.order}"
     prefetch = hidden is not None
+    filled = constants if timing.split else 0
+    beginning = layout.prefetchable if prefetch else 0
     return Candidate(
         name=name if prefetch or not operands.constant else f"{name}-noprefetch",
         tiling=tiling,
         streamed=streamed,
         buffer_bytes=layout.bytes,
-        prefetch_bytes=layout.prefetchable if prefetch else 0,
+        prefetch_bytes=0 if timing.split else beginning,
         dram_read_bytes=stored + streamed_a,
         dram_write_bytes=written,
         cycles=timing.pipelined(flow, compute=nest.compute, tiles=tiles),
         compute_cycles=nest.compute,
-        scratchpad_bytes=work.scratchpad_bytes + read + written,
+        scratchpad_bytes=work.scratchpad_bytes + read - filled + written,
+        weight_scratchpad_bytes=work.weight_scratchpad_bytes + filled,
+        weight_buffer_bytes=layout.weight_bytes,
+        weight_prefetch_bytes=beginning if timing.split else 0,
+        late_cycles=timing.pipelined(replace(flow, hidden=0), compute=nest.compute, tiles=tiles)
+        if timing.split and beginning
+        else 0,
         accumulator_bytes=work.accumulator_bytes,
         macs=operands.macs,
         vector_ops=operands.op.vector_ops,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from accelsim.arch.parts import Accelerator
+from accelsim.arch.parts import Accelerator, Scratchpad
 from accelsim.mapping.array import Nest, realise
 from accelsim.mapping.objective import Objective
 from accelsim.mapping.slots import stream_share
@@ -46,6 +46,7 @@ class Nests:
     out: Ints
     compute: Ints
     scratchpad: Ints
+    weight_scratchpad: Ints
     accumulator: Ints
     a_bytes: Ints
     b_bytes: Ints
@@ -63,7 +64,8 @@ def columns(nests: Sequence[Nest], operands: ArrayOp) -> Nests:
             n.fills.weights, n.fills.inputs, n.fills.biases, n.fills.outputs,
             n.fills.outputs * -(-k // n.tiling.k),
             n.sizes.a, n.sizes.b, n.sizes.bias, n.sizes.out,
-            n.compute, n.work.scratchpad_bytes, n.work.accumulator_bytes,
+            n.compute, n.work.scratchpad_bytes, n.work.weight_scratchpad_bytes,
+            n.work.accumulator_bytes,
             n.a_bytes, n.b_bytes, n.bias_bytes, n.b_stored, n.bias_stored, n.first_a,
         )
         for n in nests
@@ -82,7 +84,13 @@ def fits_int64(nests: Sequence[Nest], accelerator: Accelerator) -> bool:
     if accelerator.compression is not None:
         rates.append(accelerator.compression.ratio)
     scale = max(max(rate.numerator, rate.denominator) for rate in rates) * 16
-    most = max(max(n.a_bytes, n.b_bytes, n.compute, n.work.scratchpad_bytes) for n in nests)
+    most = max(
+        max(
+            n.a_bytes, n.b_bytes, n.compute, n.work.scratchpad_bytes,
+            n.work.weight_scratchpad_bytes,
+        )
+        for n in nests
+    )  # fmt: skip
     fills = (n.fills for n in nests)
     count = max(max(f.weights, f.inputs, f.biases, f.outputs) for f in fills)
     return most * scale < LARGEST and count * LONGEST_SETUP < LARGEST
@@ -117,7 +125,8 @@ def choose(
     """What is kept of one residency variant: see ``search.LEVELS``.
 
     ``before``: cycles a prefetch can hide behind; ``demand``: bytes of the tensors that must be
-    resident, so buffers may take what they leave of the scratchpad.
+    resident, so buffers may take what they leave of the scratchpad. Those in a weight scratchpad
+    may take all of it.
     """
     room = accelerator.scratchpad.bytes - demand
     figures = _Figures(table, operands, streamed, accelerator, timing, goal)
@@ -157,8 +166,8 @@ class _Figures:
         self._stream_a = operands.a.name in streamed
         self._stream_b = operands.constant or operands.b.name in streamed
         self._stream_out = operands.output.name in streamed
-        self._slots = accelerator.scratchpad.buffering
-        self._alignment = accelerator.scratchpad.alignment_bytes
+        self._pad = accelerator.scratchpad
+        self._weights = accelerator.weight_sram
         self._written = operands.output.bytes if self._stream_out else 0
         self._traffic()
 
@@ -176,37 +185,44 @@ class _Figures:
         self._moved = stored + self._activations + self._written
         self._read = self._constants + self._activations
 
-    def _buffers(self) -> Ints:
-        t = self._table
-        b, bias = _align(t.b, self._alignment), _align(t.bias, self._alignment)
-        total = self._used(t.biases) * bias
-        if self._stream_b:
-            total = total + self._used(t.weights) * b
+    def _buffers(self) -> tuple[Ints, Ints]:
+        """Bytes in the scratchpad, and of constants (in the weight scratchpad, if there is one,
+        else they are among the former)."""
+        t, pad = self._table, self._pad
+        home = pad if self._weights is None else self._weights
+        constants = _room(t.biases, t.bias, home)
+        total = np.zeros_like(t.a)
+        if self._constant:
+            constants = constants + _room(t.weights, t.b, home)
+        elif self._stream_b:
+            total = _room(t.weights, t.b, pad)
         for used, count, size in (
             (self._stream_a, t.inputs, t.a),
             (self._stream_out, t.outputs, t.out),
         ):
             if used:
-                total = total + self._used(count) * _align(size, self._alignment)
-        return total
-
-    def _used(self, fills: Ints) -> Ints:
-        """Slots of a buffer that is filled so often."""
-        slots: Ints = np.minimum(fills, self._slots)
-        return slots
+                total = total + _room(count, size, pad)
+        return total + (constants if self._weights is None else 0), constants
 
     def pool(self, hidden: int | None, room: int) -> Pool:
         """Figures of the nests whose buffers fit ``room`` bytes."""
         t = self._table
-        buffer = self._buffers()
+        buffer, constants = self._buffers()
         cycles = self._cycles(hidden)
         moved = self._moved
         if self._goal.name == "latency":
             cost = cycles
         else:
-            pad = t.scratchpad + self._read + self._written
-            cost = self._goal.column_costs(cycles, moved, pad, t.accumulator, self._operands.op)
-        rows = np.nonzero(buffer <= room)[0]
+            filled = self._constants if self._weights is not None else np.zeros_like(t.a)
+            pad = t.scratchpad + self._read - filled + self._written
+            side = t.weight_scratchpad + filled
+            cost = self._goal.column_costs(
+                cycles, moved, pad, side, t.accumulator, self._operands.op
+            )
+        fits = buffer <= room
+        if self._weights is not None:
+            fits &= constants <= self._weights.bytes
+        rows = np.nonzero(fits)[0]
         return Pool(rows, cost[rows], cycles[rows], moved[rows], buffer[rows], hidden)
 
     def _cycles(self, hidden: int | None) -> Ints:
@@ -251,8 +267,10 @@ class _Figures:
         return np.where(hides, easy, together + np.maximum(0, in_turn - together) // 4)
 
 
-def _align(sizes: Ints, alignment: int) -> Ints:
-    return -(-sizes // alignment) * alignment
+def _room(fills: Ints, sizes: Ints, memory: Scratchpad) -> Ints:
+    """Bytes of the slots of a buffer that is filled so often."""
+    slots: Ints = np.minimum(fills, memory.buffering)
+    return slots * (-(-sizes // memory.alignment_bytes) * memory.alignment_bytes)
 
 
 def _thin(

@@ -4,14 +4,16 @@ Order: first constants (their first slots come first, so that they can be prefet
 contiguous beginning), then streamed inputs, then the streamed output. Every buffer starts on the
 scratchpad's alignment. A buffer that is filled more than once has as many slots as the machine
 buffers (two unless stated: one is filled or drained by DMA while the other is in use), at most one
-per fill.
+per fill. With a split scratchpad the constants have a workspace of their own, in the weight
+scratchpad and by its alignment and number of slots.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from accelsim.arch.parts import Scratchpad
 from accelsim.dataflow.counts import ceil_div
 from accelsim.mapping.orders import Fills, count_fills
 from accelsim.mapping.tiles import (
@@ -35,6 +37,9 @@ class Buffer:
     offset: int
     bytes: int
     """Largest tile it has to hold (its footprint is aligned)."""
+    weights: bool = False
+    """Part of the workspace in the weight scratchpad; ``offset`` counts from the beginning of
+    that."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,24 @@ class Layout:
     buffers: tuple[Buffer, ...]
     bytes: int
     prefetchable: int
-    """Bytes of the beginning that hold the first constants."""
+    """Bytes of the beginning that hold the first constants (in which memory they lie)."""
+    weight_bytes: int = 0
+    """Of the workspace in the weight scratchpad."""
 
     def slots(self, role: str) -> tuple[Buffer, ...]:
         """Slots of one role (none if that operand has no tile buffer)."""
         return tuple(buffer for buffer in self.buffers if buffer.role == role)
+
+    def reversed_weights(self, alignment: int) -> Layout:
+        """The same with the workspace in the weight scratchpad in reverse order: its beginning at
+        the top."""
+        turned = (
+            replace(b, offset=self.weight_bytes - b.offset - align(b.bytes, alignment))
+            if b.weights
+            else b
+            for b in self.buffers
+        )
+        return replace(self, buffers=tuple(turned))
 
 
 def align(size: int, alignment: int) -> int:
@@ -68,6 +86,20 @@ def stack(wanted: Sequence[tuple[str, int, int]], alignment: int, prefetch: int)
         if index < prefetch:
             beginning = offset
     return Layout(tuple(buffers), offset, beginning)
+
+
+Wanted = Sequence[tuple[str, int, int]]
+"""(role, slot, bytes)."""
+
+
+def stack_apart(
+    constants: Wanted, others: Wanted, alignment: int, prefetch: int, weights: Scratchpad
+) -> Layout:
+    """Constants in a workspace of the weight scratchpad, the rest in one of the scratchpad."""
+    mine = stack(constants, weights.alignment_bytes, prefetch)
+    rest = stack(others, alignment, 0)
+    kept = tuple(replace(buffer, weights=True) for buffer in mine.buffers)
+    return Layout((*kept, *rest.buffers), rest.bytes, mine.prefetchable, mine.bytes)
 
 
 @dataclass(frozen=True)
@@ -90,23 +122,32 @@ def array_layout(
     stream_out: bool,
     constant: bool,
     buffering: int = 2,
+    weights: Scratchpad | None = None,
 ) -> Layout:
     """Workspace of an array operator. ``constant``: B is a weight (always streamed, and its first
-    tile can be prefetched)."""
-    wanted: list[tuple[str, int, int]] = []
-    for slot in range(buffering):
-        if (constant or stream_b) and fills.weights > slot:
-            wanted.append(("b", slot, sizes.b))
-        if fills.biases > slot:
-            wanted.append(("bias", slot, sizes.bias))
+    tile can be prefetched). ``weights``: the weight scratchpad, if there is one."""
+    depth = buffering if weights is None else weights.buffering
+    b_slots = min(fills.weights, depth if constant else buffering) if constant or stream_b else 0
+    bias_slots = min(fills.biases, depth)
+    first: list[tuple[str, int, int]] = []
+    for slot in range(max(b_slots, bias_slots)):
+        if slot < b_slots:
+            first.append(("b", slot, sizes.b))
+        if slot < bias_slots:
+            first.append(("bias", slot, sizes.bias))
     prefetch = 2 if constant else 0
+    moved: list[tuple[str, int, int]] = []
     for role, used, count, size in (
         ("a", stream_a, fills.inputs, sizes.a),
         ("out", stream_out, fills.outputs, sizes.out),
     ):
         if used:
-            wanted += [(role, slot, size) for slot in range(min(count, buffering))]
-    return stack(wanted, alignment, prefetch)
+            moved += [(role, slot, size) for slot in range(min(count, buffering))]
+    if weights is None:
+        return stack([*first, *moved], alignment, prefetch)
+    constants = [entry for entry in first if constant or entry[0] == "bias"]
+    others = [entry for entry in first if entry not in constants]
+    return stack_apart(constants, [*others, *moved], alignment, prefetch, weights)
 
 
 def array_workspace(
@@ -115,6 +156,7 @@ def array_workspace(
     streamed: frozenset[str],
     alignment: int,
     buffering: int = 2,
+    weights: Scratchpad | None = None,
     *,
     reuse: bool = True,
 ) -> Layout:
@@ -140,6 +182,7 @@ def array_workspace(
         stream_out=operands.output.name in streamed,
         constant=operands.constant,
         buffering=buffering,
+        weights=weights,
     )
 
 
@@ -162,6 +205,7 @@ def vector_workspace(
     streamed: frozenset[str],
     alignment: int,
     buffering: int = 2,
+    weights: Scratchpad | None = None,
     *,
     reuse: bool = True,
 ) -> Layout:
@@ -170,11 +214,13 @@ def vector_workspace(
     output = workload.tensors[op.output]
     kinds = tile_kinds(op, workload, tiling)
     slots = range(min(kinds.tiles, buffering))
-    wanted: list[tuple[str, int, int]] = []
+    depth = range(min(kinds.tiles, buffering if weights is None else weights.buffering))
+    constants: list[tuple[str, int, int]] = []
     for tensor, tiled in constants_of(op, workload):
         size = largest(op, tensor, output, kinds) if tiled else tensor.bytes
-        used = slots if tiled or not reuse else (0,)
-        wanted += [(f"const:{tensor.name}", slot, size) for slot in used]
+        used = depth if tiled or not reuse else (0,)
+        constants += [(f"const:{tensor.name}", slot, size) for slot in used]
+    wanted: list[tuple[str, int, int]] = []
     for name in op.inputs:
         if name in streamed:
             size = largest(op, workload.tensors[name], output, kinds)
@@ -182,4 +228,6 @@ def vector_workspace(
     if op.output in streamed:
         size = largest(op, output, output, kinds)
         wanted += [("out", slot, size) for slot in slots]
-    return stack(wanted, alignment, 0)
+    if weights is None:
+        return stack([*constants, *wanted], alignment, 0)
+    return stack_apart(constants, wanted, alignment, 0, weights)

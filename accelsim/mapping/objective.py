@@ -23,9 +23,9 @@ MOST = 2.0**62
 
 class Objective:
     """Costs on one accelerator: ``latency`` in cycles, ``traffic`` in DRAM bytes, ``energy`` in
-    picojoule (DRAM, scratchpad, accumulators, array, vector unit, and leakage over the estimated
-    cycles), ``edp`` in picojoule plus ``picojoule_per_cycle`` times cycles: the tangent of energy x
-    delay at some plan (the product itself is no sum over operators, see
+    picojoule (DRAM, both halves of the scratchpad, accumulators, array, vector unit, and leakage
+    over the estimated cycles), ``edp`` in picojoule plus ``picojoule_per_cycle`` times cycles: the
+    tangent of energy x delay at some plan (the product itself is no sum over operators, see
     ``stages.memory.plan_edp``). Raises AccelsimError for an unknown name and, where energies count,
     what :func:`accelsim.cost.energy.unit_energies` raises."""
 
@@ -50,6 +50,7 @@ class Objective:
         return round(
             units.dram_byte * moved
             + units.scratchpad_byte * candidate.scratchpad_bytes
+            + units.weight_scratchpad_byte * candidate.weight_scratchpad_bytes
             + units.accumulator_byte * candidate.accumulator_bytes
             + units.mac * candidate.macs
             + units.vector_op * candidate.vector_ops
@@ -57,7 +58,13 @@ class Objective:
         )
 
     def column_costs(
-        self, cycles: Ints, moved: Ints, scratchpad: Ints, accumulators: Ints, op: Op
+        self,
+        cycles: Ints,
+        moved: Ints,
+        scratchpad: Ints,
+        weight_scratchpad: Ints,
+        accumulators: Ints,
+        op: Op,
     ) -> Ints:
         """:meth:`column_cost` of many ways to run one operator, from their figures."""
         if self.name == "latency":
@@ -69,6 +76,7 @@ class Objective:
         costs = np.rint(
             units.dram_byte * moved
             + units.scratchpad_byte * scratchpad
+            + units.weight_scratchpad_byte * weight_scratchpad
             + units.accumulator_byte * accumulators
             + units.mac * op.macs
             + units.vector_op * op.vector_ops

@@ -18,6 +18,7 @@ from accelsim.mapping.rules import RULES, ruled_nest, ruled_vector
 from accelsim.mapping.tiles import array_op
 from accelsim.mapping.timing import Timing
 from accelsim.mapping.vector import vector_candidate
+from accelsim.mapping.weight_places import weights_fit
 from accelsim.plan import Candidate, MemoryPlan, Step
 from accelsim.workload.graph import Op, Workload
 
@@ -38,7 +39,7 @@ def quick_plan(
     beside the tile buffers of all steps in between. A graph input that streaming would fetch twice
     or more is loaded whole if it fits; other inputs, graph outputs, and what does not fit, stream
     tile by tile. Raises AccelsimError (M302) for an unknown rule, InfeasibleError when
-    the tile buffers of an operator alone exceed the scratchpad.
+    the tile buffers of an operator alone exceed the scratchpad, or the weight scratchpad.
     """
     ruler = _Ruler(workload, accelerator, rule, timing or Timing(accelerator))
     if not accumulator_tile_elements(accelerator) and any(op.gemm for op in workload.ops):
@@ -48,6 +49,8 @@ def quick_plan(
     for candidate, op in zip(streaming, workload.ops, strict=True):
         if candidate.buffer_bytes > capacity:
             raise InfeasibleError(_too_large(rule, op, candidate, capacity))
+        if not weights_fit(candidate, accelerator):
+            raise InfeasibleError(_weights_too_large(rule, op, candidate, accelerator))
     refetched = {
         name
         for op, candidate in zip(workload.ops, streaming, strict=True)
@@ -117,7 +120,7 @@ class _Ruler:
         room is all that is kept free: with fewer operands to buffer a rule may choose larger tiles,
         which must not take what other tensors lie in."""
         found = self.candidate(op, moved)
-        if found.buffer_bytes <= streaming.buffer_bytes:
+        if found.buffer_bytes <= streaming.buffer_bytes and weights_fit(found, self._accelerator):
             return found
         assert op.gemm is None, "rules tile array operators whatever is resident"
         return vector_candidate(
@@ -218,6 +221,7 @@ def _plan(
         proved=False,
         status="feasible",
         solver="rule",
+        weight_peak_bytes=max((s.candidate.weight_buffer_bytes for s in steps), default=0),
     )
     said = "tilings by rule, operators in file order, residency first come first served: no solver "
     return replace(plan, notes=(said + "ran, schedule settings play no part",))
@@ -232,6 +236,25 @@ def _no_sums(accelerator: Accelerator) -> Infeasibility:
         limit=accelerator.accumulators.bytes,
         unit="B",
         levers=(f"accumulators of at least {least} bytes",),
+    )
+
+
+def _weights_too_large(
+    rule: str, op: Op, candidate: Candidate, accelerator: Accelerator
+) -> Infeasibility:
+    assert accelerator.weight_sram is not None, "weights of a unified scratchpad always fit it"
+    demand, own = candidate.weight_buffer_bytes, accelerator.weight_sram
+    return Infeasibility(
+        statement=f"operator {op.name!r}: the buffers of weights and biases of rule '{rule}' "
+        f"({candidate.name}) do not fit the weight scratchpad",
+        demand=demand,
+        limit=own.bytes,
+        unit="B",
+        terms=(("tile buffers of weights and biases", demand),),
+        levers=(
+            f"a weight scratchpad of at least {demand} bytes",
+            "another mapping rule, or the mapping search",
+        ),
     )
 
 

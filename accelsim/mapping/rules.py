@@ -63,18 +63,21 @@ def layer(operands: ArrayOp, accelerator: Accelerator) -> Tiling:
     the accumulators hold for one output row and half of the scratchpad holds twice, then as many
     output rows as the accumulators hold and a quarter of the scratchpad holds twice as inputs, and
     as outputs. A reduction that is too long even for one column of channels is cut in array rows.
+    Of a split scratchpad, one slot of the weights' half takes the place of half of the scratchpad
+    over its slots.
     """
     gemm, array = operands.gemm, accelerator.array
     sums, slots = accumulator_tile_elements(accelerator), accelerator.scratchpad.buffering
     half = accelerator.scratchpad.bytes // 2 // slots
+    room, more = weight_room(operands, accelerator, half)
     window, size = operands.op.window, element_bytes(operands.b)
     row = min(window.out_width if window else 1, gemm.m)
     k = gemm.k
     least = min(gemm.n, array.cols)
     unit = reduction_unit(operands, array)
-    if least * k * size > half:
-        k = min(k, max(1, half // (least * size) // unit) * unit)
-    widest = max(1, min(sums // row, half // (k * size)))
+    if least * (k * size + more) > room:
+        k = min(k, max(1, max(0, room // least - more) // size // unit) * unit)
+    widest = max(1, min(sums // row, room // (k * size + more)))
     n = gemm.n if gemm.n <= widest else max(1, widest // array.cols * array.cols or widest)
     if n == gemm.n and (array.dataflow == "dot" or array.packing):  # groups side by side
         n *= min(gemm.groups, max(1, widest // n))
@@ -87,6 +90,18 @@ def layer(operands: ArrayOp, accelerator: Accelerator) -> Tiling:
     ):
         m = whole_rows(operands, m // 2)
     return Tiling(m, n, k, "nmk")
+
+
+def weight_room(operands: ArrayOp, accelerator: Accelerator, half: int) -> tuple[int, int]:
+    """Bytes that one slot of weights may take under rule ``layer``, and what it holds per output
+    channel besides them: ``half`` of the scratchpad by slots and nothing, or a weight scratchpad by
+    its slots, whose biases lie beside the weights."""
+    own = accelerator.weight_sram
+    if own is None or not operands.constant:
+        return half, 0
+    bias = 0 if operands.bias is None else element_bytes(operands.bias)
+    lost = (own.alignment_bytes - 1) * (2 if bias else 1)
+    return max(1, own.bytes // own.buffering - lost), bias
 
 
 RULES: Mapping[str, Rule] = MappingProxyType({"fold": fold, "layer": layer})
@@ -128,12 +143,13 @@ def ruled_vector(
     if not streamed:
         tiling = whole(op, workload.tensors[op.output])
         return vector_candidate(op, workload, tiling, streamed, "rule", accelerator, timing)
-    room = accelerator.scratchpad.bytes // 2
+    room, own = accelerator.scratchpad.bytes // 2, accelerator.weight_sram
     found = None
     for wide in (True, False):
         for tiling in vector_tilings(op, workload, accelerator.vector.lanes, wide=wide):
             found = vector_candidate(op, workload, tiling, streamed, "rule", accelerator, timing)
-            if found.buffer_bytes <= room:
+            constants_fit = own is None or found.weight_buffer_bytes <= own.bytes
+            if found.buffer_bytes <= room and constants_fit:
                 return found
     assert found is not None, "an operator has at least one tiling"
     return found

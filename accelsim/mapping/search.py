@@ -26,6 +26,7 @@ from accelsim.mapping.objective import Objective
 from accelsim.mapping.tiles import Block, array_op
 from accelsim.mapping.timing import Timing
 from accelsim.mapping.vector import vector_candidates
+from accelsim.mapping.weight_places import weights_fit
 from accelsim.plan import Candidate
 from accelsim.workload.graph import Op, Role, Workload
 
@@ -48,8 +49,9 @@ def candidates(
     ``objective`` (``latency``, ``energy`` or ``traffic``; AccelsimError otherwise) says what is
     cheap: see :class:`Objective`. The best candidate and the one with the least buffer of each
     variant are always there. All fit the scratchpad together with the tensors they need resident,
-    unless nothing does: then the smallest one is returned, and :func:`require_legal` says what is
-    missing. Empty when the accumulators are too small for a single pixel.
+    and the weight scratchpad of a split one, unless nothing does: then the smallest one is
+    returned, and :func:`require_legal` says what is missing. Empty when the accumulators are too
+    small for a single pixel.
     """
     goal = Objective(accelerator, objective)
     if op.gemm is not None:
@@ -99,24 +101,31 @@ def exhaustive(
     pools: list[_Pool] = []
     for wide in (True, False):
         pools.append(_pool(op, workload, accelerator, wide=wide))
-        kept = _choose(op, workload, pools[-1], capacity, alignment, goal)
+        pool = [[c for c in variant if weights_fit(c, accelerator)] for variant in pools[-1]]
+        kept = _choose(op, workload, pool, capacity, alignment, goal)
         if kept:
             return kept
     everything = [c for pool in pools for variant in pool for c in variant]
-    return tuple(sorted(everything, key=lambda c: _demand(op, workload, c, alignment))[:1])
+
+    def misses(c: Candidate) -> tuple[int, int]:
+        weights = 0 if weights_fit(c, accelerator) else c.weight_buffer_bytes
+        return weights, _demand(op, workload, c, alignment)
+
+    return tuple(sorted(everything, key=misses)[:1])
 
 
 def require_legal(
     op: Op, found: Sequence[Candidate], workload: Workload, accelerator: Accelerator
 ) -> None:
     """Raise InfeasibleError unless one of the ``found`` candidates of ``op`` fits the scratchpad
-    together with the tensors it needs resident.
+    together with the tensors it needs resident (and the weight scratchpad).
 
     The error names the operator, the bytes of its smallest legal tile, their largest terms and
     what would fit. A too small accumulator SRAM is reported in the same way.
     """
     if not found:
         raise InfeasibleError(_accumulator_shortage(op, accelerator))
+    found = require_weights_fit(op, found, workload, accelerator)
     capacity = accelerator.scratchpad.bytes
     alignment = accelerator.scratchpad.alignment_bytes
     smallest = min(found, key=lambda c: _demand(op, workload, c, alignment))
@@ -126,6 +135,7 @@ def require_legal(
     terms = [
         (f"{buffer.role} buffer {buffer.slot}", align(buffer.bytes, alignment))
         for buffer in workspace(op, workload, accelerator, smallest).buffers
+        if not buffer.weights
     ]
     terms += [
         (f"resident {name}", align(workload.tensors[name].bytes, alignment))
@@ -144,10 +154,42 @@ def require_legal(
     )
 
 
+def require_weights_fit(
+    op: Op, found: Sequence[Candidate], workload: Workload, accelerator: Accelerator
+) -> list[Candidate]:
+    """Those of the candidates of ``op`` whose weights and biases fit the weight scratchpad (all,
+    without one). InfeasibleError when there are some, but none that fits."""
+    fitting = [c for c in found if weights_fit(c, accelerator)]
+    own = accelerator.weight_sram
+    if own is None or fitting or not found:
+        return fitting
+    smallest = min(found, key=lambda c: c.weight_buffer_bytes)
+    terms = [
+        (f"{buffer.role} buffer {buffer.slot}", align(buffer.bytes, own.alignment_bytes))
+        for buffer in workspace(op, workload, accelerator, smallest).buffers
+        if buffer.weights
+    ]
+    demand = smallest.weight_buffer_bytes
+    levers = [f"a weight scratchpad of at least {demand} bytes", "narrower data types"]
+    if own.buffering > 1:
+        levers.insert(1, f"fewer than {own.buffering} slots per buffer in the weight scratchpad")
+    raise InfeasibleError(
+        Infeasibility(
+            statement=f"operator {op.name!r}: its smallest legal tile of weights and biases "
+            f"({smallest.name}) does not fit the weight scratchpad",
+            demand=demand,
+            limit=own.bytes,
+            unit="B",
+            terms=tuple(sorted(terms, key=lambda term: (-term[1], term[0]))[:5]),
+            levers=tuple(levers),
+        )
+    )
+
+
 def workspace(op: Op, workload: Workload, accelerator: Accelerator, candidate: Candidate) -> Layout:
     """The tile buffers of a candidate, with offsets from its buffer address."""
     pad, tiling = accelerator.scratchpad, candidate.tiling
-    how = (tiling, candidate.streamed, pad.alignment_bytes, pad.buffering)
+    how = tiling, candidate.streamed, pad.alignment_bytes, pad.buffering, accelerator.weight_sram
     if op.gemm is not None:
         operands = array_op(op, workload, accelerator.array)
         return array_workspace(operands, *how, reuse=not pad.cacheless)
@@ -294,8 +336,8 @@ def _choose(
 
 def thin(variant: Sequence[Candidate], goal: Objective) -> list[Candidate]:
     """What is kept of one residency variant, with and without prefetch: see :data:`LEVELS`."""
-    early = [c for c in variant if c.prefetch_bytes > 0]
-    plain = [c for c in variant if c.prefetch_bytes == 0]
+    early = [c for c in variant if c.early]
+    plain = [c for c in variant if not c.early]
     kept = _thin(early, LEVELS, goal)
     return kept + _thin(plain, LEVELS[-1:] if early else LEVELS, goal)
 

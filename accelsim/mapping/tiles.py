@@ -133,6 +133,8 @@ class TileShape:
     """Bias of the tile's channels (0 without one)."""
     first: bool
     """First reduction tile of its output: it starts from the bias, not from earlier sums."""
+    constant: bool = True
+    """B is a weight."""
     sparsity: tuple[int, int] | None = None
     """(N, M) of weights that are stored without their zeros."""
     layer: Window | Gemm | None = field(default=None, compare=False)
@@ -173,7 +175,8 @@ class ArrayOp:
         """Shape of the tile of ``m`` pixels, the channels of ``block`` and ``k`` reductions."""
         return TileShape(
             m, block.n, k, block.groups, element_bytes(self.a), element_bytes(self.b),
-            self.bias_bytes(block), first, self.sparsity, self.op.window or self.gemm,
+            self.bias_bytes(block), first, self.constant, self.sparsity,
+            self.op.window or self.gemm,
         )  # fmt: skip
 
     def a_channels(self, k: Range) -> int:

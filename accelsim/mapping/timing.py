@@ -43,6 +43,8 @@ class ArrayWork:
     sram_read_bytes: int
     accumulator_read_bytes: int
     accumulator_write_bytes: int
+    weight_read_bytes: int = 0
+    """Of ``sram_read_bytes``, those out of the weight scratchpad of a machine that has one."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,11 @@ class Timing:
 
     def __init__(self, accelerator: Accelerator) -> None:
         extra = {name: protection_of(accelerator, name).latency_cycles for name in STRUCTURES}
+        weights = accelerator.weight_sram
+        side = extra["scratchpad"] if weights is None else extra["weight_scratchpad"]
         memories = extra["scratchpad"] + extra["control"]
+        # Who reads both halves of a split scratchpad reads them side by side.
+        either = max(extra["scratchpad"], side) + extra["control"]
         self._accelerator = accelerator
         self._rate = accelerator.dram_bytes_per_cycle
         self._port = accelerator.scratchpad.width_bytes
@@ -108,6 +114,8 @@ class Timing:
         source = accelerator.dram if own is None else own
         self.plain = own is None and weights is None and accelerator.compression is None
         """Constants travel as activations do."""
+        self.split = weights is not None
+        """Constants have a scratchpad of their own."""
         self.compresses = accelerator.compression is not None
         """Constants are stored compressed."""
         self.reuses = not accelerator.scratchpad.cacheless
@@ -115,13 +123,14 @@ class Timing:
         self._constant_rate = Fraction(source.bytes_per_second, accelerator.clock_hz)
         self._constant_fixed = (
             self.dma_fixed - accelerator.dram.latency_cycles + source.latency_cycles
-        ) + (home.wait - stream.wait)
+        ) + (home.wait - stream.wait + side - extra["scratchpad"])
         self._array_fixed = (
-            memories + extra["accumulators"] + extra["array"] + accelerator.array.startup_cycles
+            either + extra["accumulators"] + extra["array"] + accelerator.array.startup_cycles
         )
         self._vector_fixed = (
             accelerator.vector.startup_cycles + memories + extra["vector"] + stream.wait
         )
+        self._with_constants = either - memories + max(0, home.wait - stream.wait)
         self._epilogue_fixed = self._vector_fixed + extra["accumulators"]
         self._engine = ArrayTiming(accelerator)
         self._by_layer = accelerator.array.dataflow in ("rs", "dot") or pad.bank_ports is not None
@@ -249,13 +258,15 @@ class Timing:
         done = self._engine.passage(shape)
         # The sums of an earlier reduction tile come back from the accumulators once.
         carried = 0 if shape.first else shape.m * shape.n * shape.groups
-        held = done.b_bytes
-        sram = done.a_bytes + held + (shape.bias_bytes if shape.first else 0)
+        bias = shape.bias_bytes if shape.first else 0
+        sram = done.a_bytes + done.b_bytes + bias
+        held = bias + (done.b_bytes if shape.constant else 0)
         read = (done.sums_read + carried) * self.sum_bytes
         written = done.sums_written * self.sum_bytes
         operands = self._operands(shape, done.a_bytes, sram - done.a_bytes, held)
         ports = max(operands, ceil_div(max(read, written), self._sum_port))
-        return ArrayWork(max(done.cycles, ports) + self._array_fixed, sram, read, written)
+        cycles = max(done.cycles, ports) + self._array_fixed
+        return ArrayWork(cycles, sram, read, written, held if self.split else 0)
 
     def _operands(self, shape: TileShape, a: int, rest: int, held: int) -> int:
         """Cycles in which the scratchpad hands the array ``a`` bytes of activations and ``rest``
@@ -275,10 +286,17 @@ class Timing:
         unit = self._accelerator.vector
         return ceil_div(element_ops, unit.lanes) * unit.cycles_per_op.get(kind.value, 1)
 
-    def vector(self, kind: OpKind, element_ops: int, sram_bytes: int) -> int:
-        """A vector task that reads ``sram_bytes`` from and writes them to the scratchpad in all."""
-        ports = _at(sram_bytes, self._port_rate)
-        return max(self.lanes(kind, element_ops), ports) + self._vector_fixed
+    def vector(self, kind: OpKind, element_ops: int, sram_bytes: int, constants: int = 0) -> int:
+        """A vector task that reads ``sram_bytes`` from and writes them to the scratchpad in all,
+        ``constants`` of them constants, which a split scratchpad has in the weights' half."""
+        if self._weight_rate is None or not constants:
+            ports, fixed = _at(sram_bytes, self._port_rate), self._vector_fixed
+        else:
+            ports = max(
+                _at(sram_bytes - constants, self._port_rate), _at(constants, self._weight_rate)
+            )
+            fixed = self._vector_fixed + self._with_constants
+        return max(self.lanes(kind, element_ops), ports) + fixed
 
     def passes(self, element_ops: int, sums: int) -> int:
         """Element operations behind the array that take a pass of the lanes: one per sum where the
@@ -311,6 +329,14 @@ class Timing:
     def in_ports(self, size: int) -> int:
         """``size`` scratchpad bytes of one task, in whole port widths: what energy counts."""
         return ceil_div(size, self._port) * self._port
+
+    def read_in_ports(self, size: int, constants: int) -> tuple[int, int]:
+        """The same of a task that reads ``size`` bytes, ``constants`` of them constants: (of the
+        scratchpad, of the weight scratchpad: 0 without one)."""
+        if not self.split:
+            return self.in_ports(size), 0
+        port = self._weight_port
+        return self.in_ports(size - constants), ceil_div(constants, port) * port
 
 
 def _ceil(value: Fraction) -> int:

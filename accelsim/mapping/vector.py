@@ -85,7 +85,10 @@ def vector_candidate(
     kinds = tile_kinds(op, workload, tiling)
     alignment = accelerator.scratchpad.alignment_bytes
     slots = accelerator.scratchpad.buffering
-    layout = vector_workspace(op, workload, tiling, streamed, alignment, slots, reuse=timing.reuses)
+    own = accelerator.weight_sram
+    layout = vector_workspace(
+        op, workload, tiling, streamed, alignment, slots, own, reuse=timing.reuses
+    )
     constants = constants_of(op, workload)
     inputs = [workload.tensors[name] for name in op.inputs]
     sliced = [tensor for tensor, tiled in constants if tiled]
@@ -99,14 +102,16 @@ def vector_candidate(
     def out_bytes(tile: VectorTile) -> int:
         return share(output.bytes, tile.start, tile.count, output.elements)
 
-    compute = pad = transfers = read = fixed = stored = 0
+    compute = pad = side = transfers = read = fixed = stored = 0
     for tile, many in kinds.kinds:
         sizes, parts = loads(moved, tile), loads(sliced, tile)
-        operands = [vector_input_bytes(op, tensor, output, tile) for tensor in (*inputs, *sliced)]
-        taken = sum(operands) + sum(once)
+        held = sum(vector_input_bytes(op, tensor, output, tile) for tensor in sliced) + sum(once)
+        taken = sum(vector_input_bytes(op, tensor, output, tile) for tensor in inputs) + held
         element_ops = share(op.vector_ops, tile.start, tile.count, output.elements)
-        compute += many * timing.vector(op.kind, element_ops, taken + out_bytes(tile))
-        pad += many * (timing.in_ports(taken) + timing.in_ports(out_bytes(tile)))
+        compute += many * timing.vector(op.kind, element_ops, taken + out_bytes(tile), held)
+        ports = timing.read_in_ports(taken, held)
+        pad += many * (ports[0] + timing.in_ports(out_bytes(tile)))
+        side += many * ports[1]
         transfers += many * (len(sizes) + len(parts))
         read += many * sum(sizes)
         fixed += many * sum(parts)
@@ -121,6 +126,7 @@ def vector_candidate(
     first = sum(timing.constant(size) for size in (*once, *loads(sliced, start)))
     first += sum(timing.dma(size) for size in loads(moved, start))
     transfers += times * len(once)
+    filled = fixed if timing.split else 0
     flow = Flow(transfers, read + fixed, stores, written, first, last, constants=fixed)
     return Candidate(
         name=f"{variant}/m{tiling.m}n{tiling.n}k1",
@@ -132,6 +138,8 @@ def vector_candidate(
         dram_write_bytes=written,
         cycles=timing.pipelined(flow, compute=compute, tiles=kinds.tiles),
         compute_cycles=compute,
-        scratchpad_bytes=pad + read + fixed + written,
+        scratchpad_bytes=pad + read + fixed - filled + written,
+        weight_scratchpad_bytes=side + filled,
+        weight_buffer_bytes=layout.weight_bytes,
         vector_ops=op.vector_ops,
     )

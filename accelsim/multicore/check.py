@@ -14,13 +14,19 @@ from fractions import Fraction
 from accelsim.arch.parts import Accelerator
 from accelsim.arch.system import System
 from accelsim.mapping.slots import most_bytes
-from accelsim.sim.check import TraceError, check_placement, check_trace
+from accelsim.sim.check import (
+    TraceError,
+    check_placement,
+    check_trace,
+    weight_scratchpad_bytes,
+)
 from accelsim.sim.trace import Trace
 from accelsim.taskgraph import Task
 
 _COUNTS = {
     "dram_read_bytes": 0, "dram_write_bytes": 0, "sram_read_bytes": 0, "sram_write_bytes": 0,
     "accumulator_read_bytes": 0, "accumulator_write_bytes": 0, "macs": 0, "vector_ops": 0,
+    "weight_read_bytes": 0,
 }  # fmt: skip
 
 
@@ -34,9 +40,11 @@ def check_system(trace: Trace, system: System, *, traffic_bytes: int, macs: int)
     bare = replace(trace, graph=replace(trace.graph, tasks=silent))
     check_trace(bare, pes=1, dram_bytes_per_cycle=Fraction(1))
     for number, core in enumerate(system.cores):
-        sizes = {"accumulators": core.accumulators.bytes}
-        if core.weight_sram is None:  # the halves of a split one have addresses of their own
-            sizes["scratchpad"] = core.scratchpad.bytes
+        sizes = {
+            "accumulators": core.accumulators.bytes,
+            "scratchpad": core.scratchpad.bytes,
+            "weight_scratchpad": core.weight_sram.bytes if core.weight_sram else 0,
+        }
         for name, size in sizes.items():
             check_placement(trace, structure=f"core{number}.{name}", capacity=size)
     found = [
@@ -88,16 +96,18 @@ def _rates(
     if dense:
         yield "MACs", task.macs, Fraction(pes), ("array",)
     yield "operations", task.vector_ops, Fraction(core.vector.lanes), ("vector",)
-    own = core.weight_memory
-    if own is not None and "weights" in task.resources:
-        yield "bytes", moved, Fraction(own.bytes_per_second, core.clock_hz), ("weights",)
+    flash = core.weight_bytes_per_cycle
+    if flash is not None and "weights" in task.resources:
+        yield "bytes", moved, flash, ("weights",)
     else:
         yield "DRAM bytes", moved, core.dram_bytes_per_cycle, ("dram",)
     if "link" in task.resources:
         yield "link bytes", pad, system.link_bytes_per_cycle, ("link",)
-    width = most_bytes(core.scratchpad)
-    width += most_bytes(core.weight_sram) if core.weight_sram else 0
-    yield "scratchpad bytes", pad, Fraction(width), ()
+    own = core.weight_sram
+    side = 0 if own is None else weight_scratchpad_bytes(task)
+    if own is not None:
+        yield "weight scratchpad bytes", side, Fraction(most_bytes(own)), ()
+    yield "scratchpad bytes", pad - side, Fraction(most_bytes(core.scratchpad)), ()
     yield "accumulator bytes", sums, Fraction(core.accumulator_port_bytes), ()
 
 

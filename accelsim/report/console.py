@@ -155,6 +155,13 @@ PERFORMANCE: tuple[tuple[str, Facts], ...] = (
         ),
     ),
     (
+        "weight scratchpad",
+        (
+            ("sram.weight_peak_bytes", lambda v: f"highest address in use {size(v)}"),
+            ("sram.weight_capacity_bytes", lambda v: f"capacity {size(v)}"),
+        ),
+    ),
+    (
         "memory plan",
         (
             ("plan.proved", lambda v: "proved optimal" if v else "feasible, not proved optimal"),

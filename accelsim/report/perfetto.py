@@ -74,8 +74,10 @@ def perfetto_json(trace: Trace | FoldedTrace, clock_hz: int, cap: int = DEFAULT_
 
 
 def _scratchpads(trace: Trace) -> list[str]:
-    """The scratchpad, or those of all cores (``core1.scratchpad``)."""
-    found = {v.structure for v in trace.graph.values if v.structure.endswith(".scratchpad")}
+    """The scratchpad (both halves of a split one), or those of all cores (``core1.scratchpad``)."""
+    kinds = ("scratchpad", "weight_scratchpad")
+    structures = {value.structure for value in trace.graph.values}
+    found = {name for name in structures if name.rpartition(".")[2] in kinds}
     return sorted(found, key=lambda name: (len(name), name)) or ["scratchpad"]
 
 

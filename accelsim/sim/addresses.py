@@ -2,8 +2,8 @@
 
 :func:`accelsim.sim.check.check_placement` judges addresses by simulated time and looks at every
 command. This is its coarse sibling for programs of any size: within one block, and over the blocks
-that a resident tensor outlives, no two values share bytes. What it cannot see is one block running
-into the next (a prefetch, a late store).
+that a resident tensor outlives, no two values share bytes, nor does what one block may write before
+the block ahead of it has ended with anything of that one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from accelsim.program import Block, Program, distinct
 from accelsim.sim.check import TraceError
+from accelsim.sim.overtaking import Early, Overtaking
 
 Place = tuple[int, int, str]
 """First address, past the last one, tensor."""
@@ -30,7 +31,12 @@ def check_addresses(program: Program, capacities: Mapping[str, int]) -> None:
 def _violations(program: Program, capacities: Mapping[str, int]) -> Iterator[str]:
     begun: dict[tuple[str, str], Place] = {}
     endings = _endings(program)
+    overtaking = Overtaking(program)
+    before: dict[str, list[Place]] = {}
     for number, block in enumerate(program.blocks):
+        for early in overtaking.block(number):
+            if early.structure in capacities:
+                yield from _overwrites(block, early, before.get(early.structure, []))
         for at in block.starts:
             buffer = block.buffers[at]
             low = buffer.addresses[0]
@@ -39,8 +45,22 @@ def _violations(program: Program, capacities: Mapping[str, int]) -> Iterator[str
             places = [place for (where, _), place in begun.items() if where == structure]
             places += _tiles(block, structure)
             yield from _in_block(block, structure, capacity, places)
+            before[structure] = places
         for key in endings.get(number, ()):
             begun.pop(key, None)
+
+
+def _overwrites(block: Block, early: Early, before: list[Place]) -> Iterator[str]:
+    """What may be written too early, over values of the block ahead."""
+    name = f"{block.op}: {early.tensor} at bytes [{early.address}, {early.address + early.bytes})"
+    if early.behind > 1:
+        yield f"{name} may be written before the end of the step before the previous one"
+    for low, high, tensor in before:
+        if low < early.address + early.bytes and early.address < high:
+            yield (
+                f"{name} may overwrite {tensor} at [{low}, {high}) of the step before in "
+                f"{early.structure}"
+            )
 
 
 def _endings(program: Program) -> dict[int, list[tuple[str, str]]]:

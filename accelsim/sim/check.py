@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from heapq import heappop, heappush
 
+from accelsim.program import Work
 from accelsim.sim.trace import Trace
+from accelsim.taskgraph import Task, TaskKind
 
 SHOWN = 20
 """Violations spelt out in the message of a :class:`TraceError`; all are in its attribute."""
@@ -40,6 +42,7 @@ def check_trace(
     weights_bytes_per_cycle: Fraction | None = None,
     lanes: int | None = None,
     scratchpad_bytes_per_cycle: int | None = None,
+    weight_scratchpad_bytes_per_cycle: int | None = None,
     accumulator_bytes_per_cycle: int | None = None,
 ) -> None:
     """Raise :class:`TraceError` with every breach of these laws:
@@ -55,7 +58,8 @@ def check_trace(
       weights have a memory of their own ``weights_bytes_per_cycle``) and only with its port
       (``dram``, ``weights``) held; MACs within time x ``pes`` (MACs per cycle) and only with
       ``array`` held; where they are given, element operations within time x ``lanes`` and only with
-      ``vector`` held, scratchpad bytes (both ways) within time x ``scratchpad_bytes_per_cycle``,
+      ``vector`` held, scratchpad bytes (both ways) within time x ``scratchpad_bytes_per_cycle``
+      (of a split one each half by its own, see ``weight_scratchpad_bytes_per_cycle``),
       accumulator bytes (each way) within time x ``accumulator_bytes_per_cycle``. Each task is
       judged on its own: tasks that use one SRAM port at the same time on different resources are
       not added up.
@@ -72,7 +76,12 @@ def check_trace(
             lambda t: _memories(
                 t, {"dram": dram_bytes_per_cycle, "weights": weights_bytes_per_cycle}
             ),
-            lambda t: _port_rates(t, scratchpad_bytes_per_cycle, accumulator_bytes_per_cycle),
+            lambda t: _port_rates(
+                t,
+                scratchpad_bytes_per_cycle,
+                weight_scratchpad_bytes_per_cycle,
+                accumulator_bytes_per_cycle,
+            ),
             lambda t: _vector_rate(t, lanes) if lanes is not None else iter(()),
         )
         found = tuple(violation for check in checks for violation in check(trace))
@@ -264,6 +273,12 @@ def _physics(trace: Trace, pes: int) -> Iterator[str]:
             yield f"task {task.id}: {task.macs} MACs without holding array"
 
 
+def weight_scratchpad_bytes(work: Task | Work) -> int:
+    """Bytes that a task moves through the port of the weight scratchpad, where there is one."""
+    written = work.sram_write_bytes if work.kind is TaskKind.LOAD_WEIGHT else 0
+    return work.weight_read_bytes + written
+
+
 def _vector_rate(trace: Trace, lanes: int) -> Iterator[str]:
     for task, row in zip(trace.graph.tasks, trace.rows, strict=True):
         time = row.end - row.start
@@ -273,13 +288,17 @@ def _vector_rate(trace: Trace, lanes: int) -> Iterator[str]:
             yield f"task {task.id}: {task.vector_ops} operations without holding vector"
 
 
-def _port_rates(trace: Trace, scratchpad: int | None, accumulators: int | None) -> Iterator[str]:
+def _port_rates(
+    trace: Trace, scratchpad: int | None, weights: int | None, accumulators: int | None
+) -> Iterator[str]:
     for task, row in zip(trace.graph.tasks, trace.rows, strict=True):
         time = row.end - row.start
         pad = task.sram_read_bytes + task.sram_write_bytes
+        side = 0 if weights is None else weight_scratchpad_bytes(task)
         sums = max(task.accumulator_read_bytes, task.accumulator_write_bytes)
         for name, moved, width in (
-            ("scratchpad", pad, scratchpad),
+            ("scratchpad", pad - side, scratchpad),
+            ("weight scratchpad", side, weights),
             ("accumulator", sums, accumulators),
         ):
             if width is not None and moved > time * width:

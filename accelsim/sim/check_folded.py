@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from accelsim.program import Command, Program, Repeat, distinct
-from accelsim.sim.check import TraceError
+from accelsim.sim.check import TraceError, weight_scratchpad_bytes
 from accelsim.sim.digest import Shift, watch
 from accelsim.sim.ends import Ends, Window
 from accelsim.sim.folded import Event, FoldedTrace, Recurrence
@@ -44,6 +44,8 @@ class Rates:
     """Bytes of one command, each way."""
     varying: tuple[str, ...] = ()
     """Ports behind which a command may take longer than it states (accelsim.sim.devices)."""
+    weight_scratchpad: int | None = None
+    """Bytes of one command, both ways; None: no part of the scratchpad is split off."""
 
 
 def check_folded(trace: FoldedTrace, rates: Rates) -> None:
@@ -104,6 +106,11 @@ def _too_fast(program: Program, command: Command, rates: Rates) -> Iterator[str]
         if amount and unit != name:
             yield f"{amount} operations on {unit} instead of {name}"
     pad = work.sram_read_bytes + work.sram_write_bytes
+    if rates.weight_scratchpad is not None:
+        side = weight_scratchpad_bytes(work)
+        pad -= side
+        if side > cycles * rates.weight_scratchpad:
+            yield f"moves {side} weight scratchpad bytes in {cycles} cycles"
     if pad > cycles * rates.scratchpad:
         yield f"moves {pad} scratchpad bytes in {cycles} cycles"
     sums = max(work.accumulator_read_bytes, work.accumulator_write_bytes)

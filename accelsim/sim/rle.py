@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from accelsim.errors import AccelsimError, Mistake
 from accelsim.sim.trace import Trace, TraceRow
 from accelsim.sim.trace_text import bad, integers_of, items_of, names_of, packed, too_long, unpacked
 from accelsim.taskgraph import Access, Task, TaskGraph, TaskKind, Value
@@ -39,14 +40,19 @@ Record = tuple[int, tuple[int, ...]]
 def dump_trace(trace: Trace) -> bytes:
     """Encode ``trace`` whole: :func:`load_trace` gives back an equal one.
 
-    Raises AccelsimError (R502) for a trace above the limits that loading accepts, AssertionError
-    for one whose tasks, rows or values are not numbered by position.
+    Raises AccelsimError (R502) for a trace above the limits that loading accepts, or one of a
+    machine with a split scratchpad, AssertionError for one whose tasks, rows or values are not
+    numbered by position.
     """
     shapes: dict[tuple[Any, ...], int] = {}
     tasks = [
         _task_record(position, task, row, shapes)
         for position, (task, row) in enumerate(zip(trace.graph.tasks, trace.rows, strict=True))
     ]
+    what = f"a trace of {len(tasks)} tasks"
+    if any(task.weight_read_bytes for task in trace.graph.tasks):
+        message = f"{what} of a machine with a split scratchpad, which this form does not know"
+        raise AccelsimError(Mistake("R502", message, "the folded form (accelsim.sim.trace_file)"))
     owners: dict[tuple[Any, ...], int] = {}
     values = [_value_record(at, value, owners) for at, value in enumerate(trace.graph.values)]
     document = {
@@ -58,7 +64,6 @@ def dump_trace(trace: Trace) -> bytes:
         "tasks": list(_compress(tasks)),
         "values": list(_compress(values)),
     }
-    what = f"a trace of {len(tasks)} tasks"
     if sum(len(r[1]) + 1 for r in tasks + values) > MAX_NUMBERS:
         raise too_long(what)
     return packed(document, what)

@@ -43,6 +43,8 @@ _COUNTS = (
     "dram_read_bytes", "dram_write_bytes", "sram_read_bytes", "sram_write_bytes",
     "accumulator_read_bytes", "accumulator_write_bytes", "macs", "vector_ops",
 )  # fmt: skip
+_MORE_COUNTS = (*_COUNTS, "weight_read_bytes")
+"""Where the last one is not 0: commands of a split scratchpad."""
 
 
 def dump_folded(trace: FoldedTrace) -> bytes:
@@ -143,7 +145,10 @@ class _Tables:
                 work.kind.value,
                 [_touch_row(touch) for touch in work.reads],
                 [_touch_row(touch) for touch in work.writes],
-                [getattr(work, name) for name in _COUNTS],
+                [
+                    getattr(work, name)
+                    for name in (_MORE_COUNTS if work.weight_read_bytes else _COUNTS)
+                ],
                 work.region,
             ],
         )
@@ -230,10 +235,12 @@ def _work(row: object) -> Work:
     kind, reads, writes, counts, region = _fields(row, 5)
     if not isinstance(kind, str) or kind not in set(TaskKind):
         bad("a command does something unknown")
-    numbers = _numbers(counts, len(_COUNTS))
+    split = isinstance(counts, list) and len(counts) == len(_MORE_COUNTS)
+    names = _MORE_COUNTS if split else _COUNTS
+    numbers = _numbers(counts, len(names))
     if min(numbers) < 0:
         bad("a command moves or computes less than nothing")
-    pairs = [*zip(_COUNTS, numbers, strict=True)]
+    pairs = [*zip(names, numbers, strict=True)]
     return Work(
         TaskKind(kind), _touches(reads), _touches(writes), **dict(pairs), region=_text(region)
     )

@@ -39,8 +39,8 @@ def upset_targets(exposures: Sequence[Exposure]) -> tuple[faults.Target, ...]:
 
 def structure_of(exposure: Exposure) -> str:
     """FMEDA block of an exposure: scratchpad contents are told apart by kind."""
-    if exposure.structure == "scratchpad":
-        return f"scratchpad.{exposure.kind}"
+    if exposure.structure in ("scratchpad", "weight_scratchpad"):
+        return f"{exposure.structure}.{exposure.kind}"
     return exposure.structure
 
 

@@ -116,6 +116,7 @@ def _planner(config: RunConfig) -> Callable[[CoreNetwork, Accelerator], MemoryPl
     for every part of an operator."""
     schedule = replace(config.schedule, order="given")
     location = config.locations.get("accelerator.scratchpad.size")
+    weights = config.locations.get("accelerator.weight_scratchpad.size")
     fixed = given_mapping(config).fixed
 
     def plan(network: CoreNetwork, core: Accelerator) -> MemoryPlan:
@@ -126,6 +127,7 @@ def _planner(config: RunConfig) -> Callable[[CoreNetwork, Accelerator], MemoryPl
             schedule=schedule,
             given=Given(fixed=part_mappings(network, fixed)),
             location=location,
+            weight_location=weights,
         )
 
     return plan

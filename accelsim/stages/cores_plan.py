@@ -38,7 +38,9 @@ def joint_plan(run: SystemRun, objective: str, notes: tuple[str, ...]) -> Memory
     for core, (plan, network) in enumerate(zip(run.plans, run.networks, strict=True)):
         for part, step in zip(run.assignment.of(core), plan.steps, strict=True):
             steps.setdefault(part.op, []).append((part, step, network))
-    full, plans = run.plans[fullest(run)], run.plans
+    number, plans = fullest(run), run.plans
+    full, own = plans[number], run.system.cores[number].weight_sram
+    alike = [core.weight_sram == own for core in run.system.cores]
     cost = _cost(run, objective)
     return MemoryPlan(
         steps=tuple(_joint_step(op, parts) for op, parts in steps.items()),
@@ -53,6 +55,9 @@ def joint_plan(run: SystemRun, objective: str, notes: tuple[str, ...]) -> Memory
         status="feasible",
         solver=", ".join(sorted({plan.solver for plan in plans})),
         notes=notes,
+        weight_peak_bytes=max(
+            plan.weight_peak_bytes for plan, same in zip(plans, alike, strict=True) if same
+        ),
     )
 
 
@@ -97,6 +102,8 @@ def _joint_step(op: str, parts: Sequence[_Planned]) -> Step:
             cycles=max(candidate.cycles for candidate in mine),
             compute_cycles=max(candidate.compute_cycles for candidate in mine),
             scratchpad_bytes=sum(candidate.scratchpad_bytes for candidate in mine),
+            weight_scratchpad_bytes=sum(candidate.weight_scratchpad_bytes for candidate in mine),
+            weight_buffer_bytes=max(candidate.weight_buffer_bytes for candidate in mine),
             accumulator_bytes=sum(candidate.accumulator_bytes for candidate in mine),
             macs=sum(candidate.macs for candidate in mine),
             vector_ops=sum(candidate.vector_ops for candidate in mine),

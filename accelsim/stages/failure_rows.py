@@ -2,9 +2,9 @@
 
 What is measured and what is assumed, block by block:
 
-- scratchpad contents and accumulators: exposure from the trace, P(SDC | live) from the campaign.
-  The bits are those ever allocated; memory that is never allocated is not safety-related and does
-  not count, neither its upsets nor its area.
+- contents of scratchpad (both halves of a split one) and accumulators: exposure from the trace,
+  P(SDC | live) from the campaign. The bits are those ever allocated; memory that is never allocated
+  is not safety-related and does not count, neither its upsets nor its area.
 - registers of the array and of the vector unit, control and address flip-flops: bits from the
   architecture, always exposed. The stated safe fraction of unmeasured logic (50 % when nothing is
   known) already stands for the times at which a register holds nothing of use: a busy share on top
@@ -31,11 +31,12 @@ from accelsim.config.types import Rate, SafetyConfig
 from accelsim.cost.area import LANE_REGISTER_BITS, AreaBreakdown
 from accelsim.cost.kinds import CoreKind
 from accelsim.cost.registers import pe_register_bits
+from accelsim.execution import capacities
 from accelsim.sim.exposure import Exposure
 from accelsim.stages.campaign import structure_of
 
 BITS_PER_MBIT = 1_000_000
-MEMORIES = ("scratchpad", "accumulators")
+MEMORIES = ("scratchpad", "weight_scratchpad", "accumulators")
 _MARKS = "SRDE"
 
 
@@ -59,10 +60,16 @@ class SafetyInputs:
     confidence: float
     kind: CoreKind | None = None
     """The cores that this is about, ``accelerator.cores`` of them; None: one, by itself."""
+    weight_scratchpad_bytes: int = 0
+    """Allocated part of the weight scratchpads of split ones."""
 
     def allocated_bytes(self, memory: str) -> int:
         """Bytes of an on-chip memory that the plan ever allocates."""
-        return self.scratchpad_bytes if memory == "scratchpad" else self.accumulator_bytes
+        return {
+            "scratchpad": self.scratchpad_bytes,
+            "weight_scratchpad": self.weight_scratchpad_bytes,
+            "accumulators": self.accumulator_bytes,
+        }[memory]
 
     def protection(self, structure: str) -> Protection:
         """The protection of a structure."""
@@ -195,8 +202,7 @@ def _used_share(inputs: SafetyInputs, block: str) -> float:
     if block not in MEMORIES:
         return 1.0
     acc = inputs.accelerator
-    size = acc.scratchpad.bytes if block == "scratchpad" else acc.accumulators.bytes
-    return inputs.allocated_bytes(block) / (acc.cores * size)
+    return inputs.allocated_bytes(block) / (acc.cores * capacities(acc)[block])
 
 
 def mechanism_rows(inputs: SafetyInputs) -> list[faults.FmedaRow]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from accelsim.config.types import RunConfig
 from accelsim.mapping import lower_bounds
 from accelsim.mapping.space import Choice, choices
-from accelsim.plan import MemoryPlan
+from accelsim.plan import Candidate, MemoryPlan
 from accelsim.printable import printable
 from accelsim.stages.memory import candidate_columns, given_mapping, plan_memory
 from accelsim.workload.graph import Workload
@@ -19,14 +19,15 @@ def explain_mapping(config: RunConfig, workload: Workload) -> str:
     assert machine is not None, "the config reader asks for a machine"
     given = given_mapping(config)
     location = config.locations.get("accelerator.scratchpad.size")
+    weight_location = config.locations.get("accelerator.weight_scratchpad.size")
     plan = plan_memory(
         workload, machine, objective=config.mapping.objective, schedule=config.schedule,
-        given=given, location=location,
+        given=given, location=location, weight_location=weight_location,
     )  # fmt: skip
     kept = None
     if given.rule is None:
         wanted = "energy" if config.mapping.objective == "edp" else config.mapping.objective
-        kept = candidate_columns(workload, machine, wanted, given, location)
+        kept = candidate_columns(workload, machine, wanted, given, location, weight_location)
     found = choices(workload, machine, plan, kept)
     lines = [
         f"mapping of {printable(workload.name)} on {printable(machine.name)}",
@@ -59,6 +60,14 @@ def _bounds(bounds: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {cycles:,}" for name, cycles in bounds.items()) + " cycles"
 
 
+def _weights(chosen: Candidate) -> str:
+    """What lies in the weight scratchpad, if anything does."""
+    held, first = chosen.weight_buffer_bytes, chosen.weight_prefetch_bytes
+    if not held:
+        return ""
+    return f" and {held:,} B of weights" + (f" ({first:,} B of them early)" if first else "")
+
+
 def _choice(choice: Choice, conflicts: str) -> list[str]:
     space, chosen = choice.space, choice.chosen
     sizes = f"{space.pixels} x {space.channels} x {space.reductions}"
@@ -70,7 +79,7 @@ def _choice(choice: Choice, conflicts: str) -> list[str]:
         f"  space   {sizes} sizes -> {space.tilings:,} tilings x {space.residencies} residencies "
         f"-> {space.mappings:,} mappings{kept}",
         f"  chosen  m {tiling.m:,} n {tiling.n:,} k {tiling.k:,} {tiling.order}, streams {moved}, "
-        f"buffers {chosen.buffer_bytes:,} B, moves "
+        f"buffers {chosen.buffer_bytes:,} B{_weights(chosen)}, moves "
         f"{chosen.dram_read_bytes + chosen.dram_write_bytes:,} B",
         f"  cycles  {chosen.cycles:,} estimated, at least {_bounds(choice.bounds)}",
     ]

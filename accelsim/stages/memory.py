@@ -17,6 +17,8 @@ from accelsim.mapping import Objective, Search, require_legal
 from accelsim.mapping.fixed import FixedMapping, fixed_candidates, fixed_for, require_obeyable
 from accelsim.mapping.objective import traffic
 from accelsim.mapping.quick_plan import quick_plan
+from accelsim.mapping.search import require_weights_fit
+from accelsim.mapping.weight_places import place_weights
 from accelsim.plan import Candidate, MemoryPlan, Step
 from accelsim.workload.graph import Workload
 
@@ -53,6 +55,7 @@ def plan_memory(
     schedule: ScheduleConfig,
     given: Given = Given(),
     location: Location | None = None,
+    weight_location: Location | None = None,
 ) -> MemoryPlan:
     """The cheapest plan in terms of ``objective`` (``latency``: cycles; ``traffic``: DRAM bytes;
     ``energy``: picojoule, see :class:`Objective`; ``edp``: picojoule x cycles, see
@@ -60,14 +63,15 @@ def plan_memory(
 
     Raises :class:`InfeasibleError` when the smallest legal tile of an operator does not fit, or no
     plan fits, or the solver stopped without one, and AccelsimError for a fixed mapping that cannot
-    be obeyed. ``location`` is where the scratchpad's size was configured.
+    be obeyed. ``location`` is where the scratchpad's size was configured, ``weight_location`` where
+    that of the weights' half of a split one was.
     """
     require_obeyable(given.fixed, workload, accelerator)
     if given.rule is not None:
         return quick_plan(workload, accelerator, given.rule)
     if objective == "edp":
-        return plan_edp(workload, accelerator, schedule, given, location)
-    columns = candidate_columns(workload, accelerator, objective, given, location)
+        return plan_edp(workload, accelerator, schedule, given, location, weight_location)
+    columns = candidate_columns(workload, accelerator, objective, given, location, weight_location)
     goal = Objective(accelerator, objective)
     return _solve(workload, accelerator, columns, goal, schedule, location)
 
@@ -82,6 +86,7 @@ def plan_edp(
     schedule: ScheduleConfig,
     given: Given,
     location: Location | None,
+    weight_location: Location | None = None,
 ) -> MemoryPlan:
     """The plan with the least product of estimated energy and cycles.
 
@@ -92,8 +97,8 @@ def plan_edp(
     every solve was proved and no corner was left out.
     """
     columns = _merged(
-        candidate_columns(workload, accelerator, "latency", given, location),
-        candidate_columns(workload, accelerator, "energy", given, location),
+        candidate_columns(workload, accelerator, "latency", given, location, weight_location),
+        candidate_columns(workload, accelerator, "energy", given, location, weight_location),
     )
     energy = Objective(accelerator, "energy")
     cycles = Objective(accelerator, "latency")
@@ -165,7 +170,10 @@ def _solve(
     notes = solved.notes
     if ranking.step > 1:
         notes = (*notes, f"costs compared in steps of {ranking.step}: they are very large")
-    steps = plan_steps(columns, solved)
+    steps, weight_peak = plan_steps(columns, solved), 0
+    if accelerator.weight_sram is not None:
+        placed = place_weights(steps, accelerator.weight_sram)
+        steps, weight_peak, notes = placed.steps, placed.peak_bytes, (*notes, *placed.notes)
     cost, bound = plan_cost(workload, steps, goal), ranking.bound(solved.lower_bound)
     assert bound <= cost, f"a bound of {bound} above a plan of {cost}"
     plan = MemoryPlan(
@@ -181,6 +189,7 @@ def _solve(
         status="optimal" if cost == bound else "feasible",
         solver=solved.solver,
         notes=notes,
+        weight_peak_bytes=weight_peak,
     )
     return replace(plan, traffic_bytes=sum(plan_traffic(workload, plan)))
 
@@ -202,6 +211,7 @@ def candidate_columns(
     objective: str,
     given: Given,
     location: Location | None,
+    weight_location: Location | None = None,
 ) -> Columns:
     """All legal tilings of every operator; the first operator without one is infeasible."""
     capacity = accelerator.scratchpad.bytes
@@ -213,6 +223,10 @@ def candidate_columns(
             found = search.candidates(op)
         else:
             found = fixed_candidates(op, fixed, workload, accelerator, objective)
+        try:
+            found = tuple(require_weights_fit(op, found, workload, accelerator))
+        except InfeasibleError as error:
+            raise InfeasibleError(error.infeasibility, weight_location) from None
         try:
             require_legal(op, found, workload, accelerator)
         except InfeasibleError as error:

@@ -55,6 +55,7 @@ def safety_inputs(
             dram_bytes=dram_bytes(done),
             confidence=config.faults.confidence,
             kind=kind,
+            weight_scratchpad_bytes=kind.weight_scratchpad_bytes,
         )
         for kind in done.kinds
     )

@@ -61,11 +61,27 @@ def _buffers(steps: Sequence[Mapping[str, Any]]) -> Iterator[Box]:
         if size:
             yield Box("tile buffers of the operator", op, i, i, address, size)
         if early and i:
-            yield Box("next operator's weights, prefetched", op, i - 1, i - 1, address, early)
+            at = int(step.get("prefetch_address", address))
+            yield Box("next operator's weights, prefetched", op, i - 1, i - 1, at, early)
 
 
-def memory_map(prefix: str, plan: Mapping[str, Any]) -> Chart:
-    """Address (KiB) against step, one rectangle per tenant."""
+def weights_of(plan: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A plan as the weight scratchpad sees it; None for one that is not split."""
+    if plan.get("weight_capacity_bytes") is None:
+        return None
+    names = ("buffer_address", "buffer_bytes", "prefetch_address", "prefetch_bytes")
+    return {
+        "steps": [
+            {"op": step["op"], **{name: step.get(f"weight_{name}") or 0 for name in names}}
+            for step in plan["steps"]
+        ],
+        "capacity_bytes": plan["weight_capacity_bytes"],
+        "peak_bytes": plan.get("weight_peak_bytes") or 0,
+    }
+
+
+def memory_map(prefix: str, plan: Mapping[str, Any], memory: str = "scratchpad") -> Chart:
+    """Address (KiB) against step, one rectangle per tenant; ``memory``: what it is called."""
     steps = plan["steps"]
     found = boxes(steps)
     kinds = [kind for kind in COLOURS if any(box.kind == kind for box in found)]
@@ -101,10 +117,11 @@ def memory_map(prefix: str, plan: Mapping[str, Any]) -> Chart:
         ),
     }
     caption = (
-        "Who occupies which addresses of the scratchpad while each operator runs; hover for names"
+        f"Who occupies which addresses of the {memory} while each operator runs; hover for names"
         " and sizes. A box over several steps is a tensor that stays where it is."
     )
-    return Chart(f"{prefix}-map", "Scratchpad map", figure, 520 if few else 460, caption)
+    name = f"{prefix}-map" if memory == "scratchpad" else f"{prefix}-{memory.split()[0]}-map"
+    return Chart(name, f"{memory.capitalize()} map", figure, 520 if few else 460, caption)
 
 
 def _map_trace(
@@ -159,8 +176,13 @@ def thinned(curve: Sequence[Sequence[float]], points: int = POINTS) -> list[tupl
     return kept
 
 
-def occupancy(prefix: str, curve: Sequence[Sequence[float]], capacity: int | None) -> Chart:
-    """Live bytes (KiB) against cycles, from the simulated trace, with the capacity."""
+def occupancy(
+    prefix: str,
+    curve: Sequence[Sequence[float]],
+    capacity: int | None,
+    memory: str = "scratchpad",
+) -> Chart:
+    """Live bytes (KiB) of ``memory`` against cycles, from the trace, with the capacity."""
     points = thinned(curve)
     lines = [line_at(capacity / KIB, f"capacity {capacity / KIB:,.4g} KiB")] if capacity else []
     peak = max((p[1] for p in points), default=0.0)
@@ -193,7 +215,10 @@ def occupancy(prefix: str, curve: Sequence[Sequence[float]], capacity: int | Non
         else ""
     )
     caption = (
-        "Bytes in the scratchpad that will still be read: what an upset can corrupt. Space that is"
+        f"Bytes in the {memory} that will still be read: what an upset can corrupt. Space that is"
         f" reserved but holds nothing needed lies between the curve and the map above.{less}"
     )
-    return Chart(f"{prefix}-occupancy", "Live bytes over time", figure, 280, caption)
+    if memory == "scratchpad":
+        return Chart(f"{prefix}-occupancy", "Live bytes over time", figure, 280, caption)
+    name = f"{prefix}-{memory.split()[0]}-occupancy"
+    return Chart(name, f"Live bytes of the {memory} over time", figure, 280, caption)

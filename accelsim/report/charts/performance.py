@@ -16,7 +16,7 @@ ENERGY_COLOURS: dict[str, str] = {
     "dram": style.ORANGE,
     "weight_memory": "#B97A00",
     "scratchpad": style.SKY,
-    "weight_sram": "#A9D9F5",
+    "weight_scratchpad": "#A9D9F5",
     "accumulators": style.PURPLE,
     "noc": style.YELLOW,
     "registers": style.VERMILION,

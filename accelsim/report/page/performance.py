@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
+WEIGHTS = "weight scratchpad"
+"""What charts call the weights' half of a split scratchpad."""
+
 LEADS = {
     "timeline": "Who works when during one inference, from the simulated schedule.",
     "memory": "What the plan keeps on chip, where, and how full the scratchpad gets.",
@@ -82,8 +85,23 @@ def _memory(prefix: str, variant: VariantRecord) -> list[Block]:
     if curve:
         capacity = int(plan["capacity_bytes"]) if plan else None
         blocks.append(Charts((memory.occupancy(prefix, curve, capacity),)))
+    blocks += _weight_memory(prefix, variant)
     if plan and plan["steps"]:
         blocks.append(_plan_table(plan["steps"]))
+    return blocks
+
+
+def _weight_memory(prefix: str, variant: VariantRecord) -> list[Block]:
+    """Map and curve of the weights' half of a split scratchpad."""
+    weights = memory.weights_of(variant.plan) if variant.plan else None
+    if weights is None:
+        return []
+    blocks: list[Block] = []
+    if weights["steps"]:
+        blocks.append(Charts((memory.memory_map(prefix, weights, WEIGHTS),)))
+    if curve := variant.curves.get("weight_occupancy"):
+        capacity = int(weights["capacity_bytes"])
+        blocks.append(Charts((memory.occupancy(prefix, curve, capacity, WEIGHTS),)))
     return blocks
 
 
@@ -98,6 +116,7 @@ def _plan_facts(plan: Mapping[str, Any]) -> Facts:
         ("Peak address", number(plan["peak_bytes"], "B")),
         ("Lower bound for this order", number(plan["lower_bound_bytes"], "B")),
         ("Capacity", number(plan["capacity_bytes"], "B")),
+        *_weight_facts(plan),
         ("DRAM traffic of the plan", number(plan["traffic_bytes"], "B")),
         ("Minimised", str(plan["objective"])),
         ("Proved optimal", proof),
@@ -107,10 +126,21 @@ def _plan_facts(plan: Mapping[str, Any]) -> Facts:
     return Facts("Memory plan", tuple(facts))
 
 
+def _weight_facts(plan: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if plan.get("weight_capacity_bytes") is None:
+        return []
+    return [
+        ("Peak address of the weight scratchpad", number(plan.get("weight_peak_bytes") or 0, "B")),
+        ("Its capacity", number(plan["weight_capacity_bytes"], "B")),
+    ]
+
+
 def _plan_table(steps: Sequence[Row]) -> Table:
+    split = any(step.get("weight_buffer_bytes") is not None for step in steps)
     head = columns(
         "Operator", "#Step", ("Mapping", "tiling chosen for the operator"), "#Tile buffers",
-        "#Prefetched", "Brought in", "Written out", "Resident at address",
+        "#Prefetched", *(("#Weight buffers", "#Weights early") if split else ()), "Brought in",
+        "Written out", "Resident at address",
     )  # fmt: skip
     rows = tuple(
         (
@@ -119,6 +149,7 @@ def _plan_table(steps: Sequence[Row]) -> Table:
             word(step["mapping"]),
             num(step["buffer_bytes"], number(step["buffer_bytes"], "B")),
             num(step["prefetch_bytes"], number(step["prefetch_bytes"], "B")),
+            *(_weight_cells(step) if split else ()),
             word(", ".join(step.get("loads") or ())),
             word(", ".join(step.get("stores") or ())),
             word(_residents(step.get("resident") or {})),
@@ -126,6 +157,11 @@ def _plan_table(steps: Sequence[Row]) -> Table:
         for i, step in enumerate(steps)
     )
     return Table("The plan, step by step", head, rows, open=False)
+
+
+def _weight_cells(step: Row) -> list[Cell]:
+    found = [step.get(f"weight_{name}") or 0 for name in ("buffer_bytes", "prefetch_bytes")]
+    return [num(size, number(size, "B")) for size in found]
 
 
 def _residents(resident: Mapping[str, Row]) -> str:

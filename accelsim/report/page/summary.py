@@ -239,6 +239,15 @@ def _scratchpad(m: Mapping[str, Metric]) -> Tile | None:
     return Tile("Scratchpad peak", _shown(m, "sram.peak_bytes"), sub, meter, mark)
 
 
+def _weight_scratchpad(m: Mapping[str, Metric]) -> Tile | None:
+    if "sram.weight_peak_bytes" not in m or "sram.weight_capacity_bytes" not in m:
+        return None
+    peak, capacity = (float(m[f"sram.weight_{name}_bytes"].value) for name in ("peak", "capacity"))
+    sub = f"of {_shown(m, 'sram.weight_capacity_bytes')}"
+    meter = _unit_interval(peak / capacity if capacity else 0)
+    return Tile("Weight scratchpad peak", _shown(m, "sram.weight_peak_bytes"), sub, meter)
+
+
 def _proved(m: Mapping[str, Metric]) -> Tile | None:
     if "plan.proved" not in m:
         return None
@@ -279,8 +288,8 @@ def _spfm(m: Mapping[str, Metric]) -> Tile | None:
 
 
 _TILES = (
-    _latency, _throughput, _utilisation, _energy, _area, _traffic, _scratchpad, _proved, _accuracy,
-    _sdc, _pmhf, _spfm,
+    _latency, _throughput, _utilisation, _energy, _area, _traffic, _scratchpad, _weight_scratchpad,
+    _proved, _accuracy, _sdc, _pmhf, _spfm,
 )  # fmt: skip
 
 

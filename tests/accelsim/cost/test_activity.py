@@ -150,10 +150,10 @@ def test_weights_of_their_own_memories():
     assert found.weight_memory_j == pytest.approx(100 * 8 * 50e-12)
     assert found.weight_sram_j == pytest.approx(104 * 10 / 8 * 1e-12)
     multiply = Task(0, "op", 0, 0, TaskKind.ARRAY, (), 1, macs=64, sram_read_bytes=72,
-                    accumulator_write_bytes=32)  # fmt: skip
+                    accumulator_write_bytes=32, weight_read_bytes=64)  # fmt: skip
     read = activity_of(multiply, 1, accelerator, stationary=64)
     assert (read.weight_sram_read_bytes, read.scratchpad_read_bytes) == (64, 32)
-    assert "weight_sram" in area(accelerator).blocks
+    assert "weight_scratchpad" in area(accelerator).blocks
     assert "weight_memory" in found.shown()
 
 

@@ -35,6 +35,15 @@ MACHINES = st.builds(
     dma=st.builds(Dma, st.integers(1, 4), st.just(16)),
     weight_memory=st.sampled_from([None, Dram("LPDDR4", 500_000_000, 90)]),
     compression=st.sampled_from([None, Compression(Fraction(2, 3), 3)]),
+    weight_sram=st.none()
+    | st.builds(
+        Scratchpad,
+        st.sampled_from([700, 5_000, 40_000, 400_000]),
+        st.sampled_from([16, 64]),
+        st.sampled_from([4, 32]),
+        ports=st.integers(1, 3),
+        buffering=st.integers(1, 4),
+    ),
 )
 
 

@@ -1,0 +1,74 @@
+"""Where the steps of a plan put their weights in the weight scratchpad of a split one.
+
+Nothing but tile buffers lies there, so two steps matter at a time: one, and the next one's first
+weights, which may come early. Steps take turns from the bottom up and from the top down, with the
+part that may be early outermost: it then never lies in the way of the step before if both fit. So
+the highest address is the largest demand of any step and its successor's early part, and no
+placement needs less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from accelsim.arch.parts import Accelerator, Scratchpad
+from accelsim.plan import Candidate, Step
+
+
+def weights_fit(candidate: Candidate, accelerator: Accelerator) -> bool:
+    """Whether the tile buffers of weights and biases fit their scratchpad, if they have one."""
+    own = accelerator.weight_sram
+    return own is None or candidate.weight_buffer_bytes <= own.bytes
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Steps with the addresses of their weights."""
+
+    steps: tuple[Step, ...]
+    peak_bytes: int
+    notes: tuple[str, ...]
+
+
+def place_weights(steps: Sequence[Step], memory: Scratchpad) -> Placed:
+    """Decide whose first weights may be early, in order: those that fit beside the weights of the
+    step before. All others come with their step, which the notes say."""
+    kept: list[Step] = []
+    late = peak = before = 0
+    for step in steps:
+        candidate = step.candidate
+        if before + candidate.weight_prefetch_bytes > memory.bytes:
+            late += 1
+            candidate = arriving_late(candidate)
+        held = before + candidate.weight_prefetch_bytes
+        peak = max(peak, held, candidate.weight_buffer_bytes)
+        before = candidate.weight_buffer_bytes
+        kept.append(replace(step, candidate=candidate))
+    placed = [_placed(index, step, peak) for index, step in enumerate(kept)]
+    notes: tuple[str, ...] = ()
+    if late:
+        many = f"{late} operators do" if late > 1 else "one operator does"
+        notes = (
+            f"the first weights of {many} not fit the weight scratchpad beside those of the "
+            "operator before, and come no earlier than it ends",
+        )
+    return Placed(tuple(placed), peak, notes)
+
+
+def arriving_late(candidate: Candidate) -> Candidate:
+    """The same way to run an operator with first weights that come no earlier than its step."""
+    return replace(
+        candidate,
+        name=f"{candidate.name}-noprefetch",
+        weight_prefetch_bytes=0,
+        cycles=candidate.late_cycles,
+        late_cycles=0,
+    )
+
+
+def _placed(index: int, step: Step, top: int) -> Step:
+    if index % 2 == 0:
+        return replace(step, weight_buffer_address=0, weights_downward=False)
+    low = top - step.candidate.weight_buffer_bytes
+    return replace(step, weight_buffer_address=low, weights_downward=True)
