@@ -164,14 +164,11 @@ def require_weights_fit(
     if own is None or fitting or not found:
         return fitting
     smallest = min(found, key=lambda c: c.weight_buffer_bytes)
-    terms = [
-        (f"{buffer.role} buffer {buffer.slot}", align(buffer.bytes, own.alignment_bytes))
-        for buffer in workspace(op, workload, accelerator, smallest).buffers
-        if buffer.weights
-    ]
+    buffers = [b for b in workspace(op, workload, accelerator, smallest).buffers if b.weights]
+    terms = [(f"{b.role} buffer {b.slot}", align(b.bytes, own.alignment_bytes)) for b in buffers]
     demand = smallest.weight_buffer_bytes
     levers = [f"a weight scratchpad of at least {demand} bytes", "narrower data types"]
-    if own.buffering > 1:
+    if any(buffer.slot for buffer in buffers):
         levers.insert(1, f"fewer than {own.buffering} slots per buffer in the weight scratchpad")
     raise InfeasibleError(
         Infeasibility(
