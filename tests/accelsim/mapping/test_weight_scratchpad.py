@@ -17,9 +17,10 @@ from accelsim.execution import capacities, executed
 from accelsim.lower import lower
 from accelsim.mapping import Objective, Timing, candidates, require_legal, workspace
 from accelsim.mapping.layout import TileSizes, array_layout
+from accelsim.mapping.orders import Fills
 from accelsim.mapping.quick_plan import quick_plan
 from accelsim.mapping.search import exhaustive
-from accelsim.mapping.tiles import Fills, TileShape
+from accelsim.mapping.tiles import TileShape
 from accelsim.mapping.weight_places import arriving_late, place_weights
 from accelsim.plan import Candidate, MemoryPlan, Step, Tiling
 from accelsim.sim.addresses import check_addresses

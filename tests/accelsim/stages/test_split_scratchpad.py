@@ -122,8 +122,8 @@ def test_the_report_draws_both_halves(run: accelsim.Run, tmp_path: Path) -> None
                   "Weight buffers"):  # fmt: skip
         assert words in page
     text = perfetto_json(run.schedules["split"].folded, 500_000_000)
-    assert "weight scratchpad live bytes" in text
-    assert "weight scratchpad" not in perfetto_json(run.schedules["base"].folded, 500_000_000)
+    assert "weight_scratchpad live bytes" in text
+    assert "weight_scratchpad" not in perfetto_json(run.schedules["base"].folded, 500_000_000)
 
 
 def test_the_summary_has_a_tile_for_it(config: Path) -> None:
