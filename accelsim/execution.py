@@ -55,15 +55,25 @@ class Execution:
     def trace(self) -> Trace:
         """The trace with one row per command. AccelsimError R504 where it is not written out."""
         if self.flat is None:
-            raise AccelsimError(
-                Mistake(
-                    "R504",
-                    f"a schedule of {self.program.commands} commands is not written out one by "
-                    f"one, which is done up to {MOST_WRITTEN}",
-                    "use its folded form, or larger tiles (mapping.rule: layer)",
-                )
-            )
+            raise _too_many(self.program)
         return self.flat
+
+
+def _too_many(program: Program) -> AccelsimError:
+    return AccelsimError(
+        Mistake(
+            "R504",
+            f"a schedule of {program.commands} commands is not written out one by one, which is "
+            f"done up to {MOST_WRITTEN}",
+            "use its folded form, or larger tiles (mapping.rule: layer)",
+        )
+    )
+
+
+def require_written(program: Program, most_written: int = MOST_WRITTEN) -> None:
+    """Refuse a program that will not be written out, before it is executed. AccelsimError R504."""
+    if program.commands > most_written:
+        raise _too_many(program)
 
 
 def executed(
@@ -73,14 +83,18 @@ def executed(
     *,
     exact_events: bool = False,
     most_written: int = MOST_WRITTEN,
+    each_command: bool = False,
 ) -> Execution:
     """Lower a plan and simulate it; the independent checks always run.
 
     ``exact_events``: the reference engine steps every command as well, and both have to agree on
-    every cycle. Raises AccelsimError R503 if the program is too large for that, TraceError where
-    any law is broken, which is a bug of ours.
+    every cycle. ``each_command``: somebody needs the schedule written out, so one that is too large
+    for that is refused before it is simulated. Raises AccelsimError R503 or R504 if the program is
+    too large for the one or the other, TraceError where any law is broken, which is a bug of ours.
     """
     program = lower(workload, accelerator, plan)
+    if each_command:
+        require_written(program, most_written)
     device = memory_device(workload, accelerator)
     folded = run_program(program, device=device)
     did = ProgramActivity(accelerator).program(program)

@@ -318,7 +318,7 @@ def upset_exposures(config: RunConfig, done: Simulated | None) -> tuple[Exposure
     if done is None:
         return ()
     if done.exposures is None:
-        if config.faults is not None and config.faults.mode == "exposure":
+        if config.draws_exposures:
             _ = done.trace  # refuses
         return ()
     return done.exposures
@@ -361,7 +361,9 @@ def simulate_design(
         location=config.locations.get("accelerator.scratchpad.size"),
         weight_location=config.locations.get("accelerator.weight_scratchpad.size"),
     )
-    schedule = executed(workload, acc, plan, exact_events=exact_events)
+    schedule = executed(
+        workload, acc, plan, exact_events=exact_events, each_command=config.draws_exposures
+    )
     program, flat = schedule.program, schedule.flat
     pes = acc.array.rows * acc.array.cols
     if exact_events and flat is not None:

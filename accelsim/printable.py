@@ -37,19 +37,19 @@ def printable_lines(text: str) -> str:
     return re.sub(r"\n(?! {4})", "\n    ", printable(text, keep="\n"))
 
 
-def printable_tree(value: T) -> T:
+def printable_tree(value: T, keep: str = "") -> T:
     """``value`` with every text in it made printable, keys included: frozen dataclasses, mappings,
-    sequences and scalars; anything else as it is."""
+    sequences and scalars; anything else as it is. ``keep``: see :func:`printable`."""
     found: Any = value
     if isinstance(value, str) and not isinstance(value, Enum):
-        found = printable(value)
+        found = printable(value, keep)
     elif isinstance(value, Mapping):
-        found = {printable_tree(key): printable_tree(item) for key, item in value.items()}
+        found = {printable_tree(k, keep): printable_tree(v, keep) for k, v in value.items()}
     elif isinstance(value, list | tuple):
-        found = type(value)(printable_tree(item) for item in value)
+        found = type(value)(printable_tree(item, keep) for item in value)
     elif is_dataclass(value) and not isinstance(value, type):
         found = replace(
-            value, **{f.name: printable_tree(getattr(value, f.name)) for f in fields(value)}
+            value, **{f.name: printable_tree(getattr(value, f.name), keep) for f in fields(value)}
         )
     kept: T = found
     return kept

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -154,11 +154,25 @@ def _walk(
 def _config_key(word: str) -> Iterator[str]:
     keys = config_keys()
     if word not in keys:
+        inside = _inside_named(word, keys)
+        if inside is not None:
+            yield _key_text(word, *keys[inside])
+            return
         fitting = [key for key in keys if key.endswith(f".{word}")]
         for key in fitting if len(fitting) <= 3 else ():
             yield _key_text(key, *keys[key])
         return
     yield _key_text(word, *keys[word])
+
+
+def _inside_named(word: str, keys: Mapping[str, tuple[FieldInfo, type[BaseModel]]]) -> str | None:
+    """The key that is meant by one with a name of the user's in it: ``mapping.layers.conv1.m``."""
+    for key, (info, _) in keys.items():
+        inner = model_inside(info.annotation)
+        if get_origin(info.annotation) is dict and inner and word.startswith(f"{key}."):
+            name, dot, field = word.removeprefix(f"{key}.").rpartition(".")
+            return f"{key}.{field}" if dot and name and field in inner.model_fields else key
+    return None
 
 
 def _key_text(key: str, info: FieldInfo, model: type[BaseModel]) -> str:

@@ -190,6 +190,11 @@ class RunConfig:
         return () if self.accelerator is None else (self.accelerator,)
 
     @property
+    def draws_exposures(self) -> bool:
+        """Whether upsets are drawn from what the simulated schedule exposes."""
+        return self.simulate and self.faults is not None and self.faults.mode == "exposure"
+
+    @property
     def several(self) -> bool:
         """Whether the run is simulated as a system of cores."""
         many = self.accelerator is not None and self.accelerator.cores > 1

@@ -6,8 +6,10 @@ every network access, so the report stays what it was and tells nobody that it w
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from accelsim.printable import printable, printable_tree
 from accelsim.report.charts.style import Chart
 from accelsim.report.page import (
     campaign,
@@ -18,7 +20,7 @@ from accelsim.report.page import (
     summary,
     variants,
 )
-from accelsim.report.page.blocks import Block, Group, Heading, Note, Section, charts_of
+from accelsim.report.page.blocks import Block, Group, Heading, Note, Section, Source, charts_of
 
 if TYPE_CHECKING:
     from accelsim.record import RunRecord, VariantRecord
@@ -33,14 +35,14 @@ def html_report(record: RunRecord) -> str:
     Raises:
         AccelsimError: R501, the trace in the record cannot be read.
     """
-    chapters = sections(record)
+    chapters = tuple(_shown(chapter) for chapter in sections(record))
     outcome, sentence = summary.headline(record.verdicts)
     page: str = _template().render(
-        title=record.name,
-        configuration=summary.configuration_line(record.base),
-        sha=record.sha256,
+        title=printable(record.name),
+        configuration=printable(summary.configuration_line(record.base)),
+        sha=printable(record.sha256),
         outcome=outcome,
-        headline=sentence,
+        headline=printable(sentence),
         sections=chapters,
         charts=page_charts(chapters),
         plotly=_plotly(),
@@ -65,6 +67,16 @@ def sections(record: RunRecord) -> tuple[Section, ...]:
         provenance.provenance_section(record),
     ]
     return tuple(section for section in found if section is not None)
+
+
+def _shown(chapter: Section) -> Section:
+    """A chapter in which every text is printable: the one place that all names from files pass on
+    their way into the page. Only source text keeps its lines."""
+    blocks = tuple(
+        printable_tree(block, keep="\n" if isinstance(block, Source) else "")
+        for block in chapter.blocks
+    )
+    return replace(printable_tree(replace(chapter, blocks=())), blocks=blocks)
 
 
 def page_charts(chapters: tuple[Section, ...]) -> tuple[Chart, ...]:

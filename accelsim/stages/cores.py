@@ -17,7 +17,7 @@ from accelsim.arch.system import System
 from accelsim.config.types import ParallelConfig, RunConfig
 from accelsim.cost.kinds import kinds_area, kinds_energy
 from accelsim.errors import AccelsimError, InfeasibleError
-from accelsim.execution import MOST_WRITTEN, Execution
+from accelsim.execution import MOST_WRITTEN, Execution, require_written
 from accelsim.figures import Simulated
 from accelsim.mapping.fixed import FixedMapping, fixed_for
 from accelsim.multicore.check import check_system
@@ -191,6 +191,8 @@ def simulate_cores(
     per operator that says what runs where."""
     choice = assigned(config, workload)
     run = choice.run
+    if config.draws_exposures:
+        require_written(run.program)
     folded = run.trace()
     flat = checked(run, folded, exact_events=exact_events)
     times = block_times(folded)

@@ -48,7 +48,8 @@ def _unlike(system: System) -> Iterator[Wrong]:
         first = value(system.cores[0])
         strangers = [str(n) for n, core in enumerate(system.cores) if value(core) != first]
         if strangers:
-            message = f"{key} of core {', '.join(strangers)} differs from that of core 0"
+            cores = f"core{'s' if len(strangers) > 1 else ''} {', '.join(strangers)}"
+            message = f"{key} of {cores} differs from that of core 0"
             yield message, f"state the same {key} for all cores of a run", ("system.cores",)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,23 @@ def test_upsets_are_not_drawn_from_a_schedule_that_is_not_written_out(
         upset_exposures(drawn, large)
     assert [mistake.code for mistake in caught.value.mistakes] == ["R504"]
     assert upset_exposures(replace(quickstart, faults=FaultsConfig("rate")), large) == ()
+
+
+def test_a_campaign_on_a_large_schedule_is_refused_before_it_is_simulated(
+    quickstart: RunConfig, network: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("simulated before it was refused")
+
+    monkeypatch.setattr("accelsim.execution.run_program", never)
+    monkeypatch.setattr("accelsim.pipeline.executed", partial(executed, most_written=10))
+    drawn = replace(quickstart, faults=FaultsConfig("exposure"))
+    with pytest.raises(AccelsimError) as caught:
+        simulate_design(drawn, network)
+    assert [mistake.code for mistake in caught.value.mistakes] == ["R504"]
+    for free in (quickstart, replace(quickstart, faults=FaultsConfig("rate"))):
+        with pytest.raises(AssertionError, match="simulated"):
+            simulate_design(free, network)
 
 
 def test_the_reference_engine_refuses_what_it_cannot_step(quickstart: RunConfig) -> None:

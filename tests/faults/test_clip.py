@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from fault_nets import tiny_data, tiny_float, tiny_int8
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from accelsim.errors import AccelsimError
 from faults.clip import clip_network, profile_bounds, relu_outputs
@@ -60,6 +62,52 @@ def test_special_values() -> None:
 def test_the_bound_has_the_activations_type() -> None:
     model = clip_network(relu_model(TensorProto.DOUBLE), {"y": 0.1}, "saturate")
     assert run(model, np.array([0.05, 3.0])).tolist() == [0.05, 0.1]
+
+
+def sliced_model(kind: int, size: int) -> Any:
+    """A convolution of 9 x 9, a slice from its end, and the Relu behind it."""
+    weight = onnx.helper.make_tensor("w", kind, [1, 1, 9, 9], np.ones(81))
+    bounds = {"last": 1000, "back": -1000, "rows": 2, "minus": -1}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "w"], ["c"]),
+            helper.make_node("Slice", ["c", *bounds], ["s"]),
+            helper.make_node("Relu", ["s"], ["y"]),
+        ],
+        "sliced",
+        [helper.make_tensor_value_info("x", kind, [1, 1, size, size])],
+        [helper.make_tensor_value_info("y", kind, None)],
+        [
+            weight,
+            *(numpy_helper.from_array(np.array([v], np.int64), k) for k, v in bounds.items()),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_a_slice_of_less_than_nothing_does_not_end_the_process() -> None:
+    """onnx's own inference may, on a window larger than its input."""
+    code = (
+        "import onnx, sys; from faults.clip import clip_network;"
+        "m = onnx.load_from_string(sys.stdin.buffer.read());"
+        "print(len(clip_network(m, {'y': 1.0}, 'saturate').graph.node))"
+    )
+    damaged = sliced_model(TensorProto.FLOAT, 4).SerializeToString()
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=damaged, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, b"3"), done.stderr
+
+
+def test_types_pass_slices() -> None:
+    model = sliced_model(TensorProto.DOUBLE, 12)
+    before = model.SerializeToString()
+    bound = next(
+        t for t in clip_network(model, {"y": 0.5}, "saturate").graph.initializer
+        if t.name == "y/bound"
+    )  # fmt: skip
+    assert bound.data_type == TensorProto.DOUBLE
+    assert model.SerializeToString() == before
 
 
 def test_bounds_profiled_on_the_same_images_change_nothing() -> None:

@@ -39,6 +39,13 @@ def test_explanations_say_what_one_needs() -> None:
     assert "[s]" in explain("safety.fault_tolerant_time_interval")
 
 
+def test_a_key_with_a_name_in_it() -> None:
+    said = explain("mapping.layers.m")
+    assert explain("mapping.layers.c1.m") == said.replace("layers.m", "layers.c1.m")
+    assert "layer1.0.conv1.order" in explain("mapping.layers.layer1.0.conv1.order")
+    assert "fixed mapping" in explain("mapping.layers.c1")
+
+
 def test_what_does_not_exist_is_not_explained() -> None:
     for name in ("E999", "C999", "X001", "Z"):
         with pytest.raises(AccelsimError, match="U006"):

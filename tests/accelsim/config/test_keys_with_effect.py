@@ -16,18 +16,6 @@ from accelsim.config.load import load_study
 from accelsim.design_point import evaluate
 from accelsim.errors import AccelsimError
 
-MACHINE = """\
-schema: accelsim/accelerator/v1
-name: machine
-clock: 500 MHz
-technology: 45 nm
-array: {rows: 16, cols: 16}
-vector: {lanes: 16}
-scratchpad: {size: 128 KiB}
-accumulators: {size: 32 KiB}
-dram: {kind: LPDDR4, bandwidth: 3.2 GB/s}
-"""
-
 NETWORK = """\
 schema: accelsim/layers/v1
 inputs: {image: [1, 16, 16, 16]}
@@ -39,9 +27,9 @@ layers:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Path:
+def machine(tmp_path: Path, bare_machine: str) -> Path:
     path = tmp_path / "machine.yaml"
-    path.write_text(MACHINE)
+    path.write_text(bare_machine)
     return path
 
 
@@ -162,7 +150,7 @@ energy:
       accumulators.read: sram.read
       accumulators.write: sram.write
 """
-    machine.write_text(MACHINE + energy)
+    machine.write_text(machine.read_text() + energy)
     table = accelsim.load_accelerator(machine).energy_options.own_table
     assert table is not None
     assert table.entries["mac.compute"].value == 1.0

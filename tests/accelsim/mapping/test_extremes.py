@@ -21,18 +21,6 @@ from accelsim.mapping.rules import RULES
 from accelsim.stages.memory import COUNTED, Ranking, plan_memory
 from accelsim.workload.graph import Workload
 
-MACHINE = """\
-schema: accelsim/accelerator/v1
-name: machine
-clock: 500 MHz
-technology: 45 nm
-array: {rows: 16, cols: 16}
-vector: {lanes: 16}
-scratchpad: {size: 128 KiB}
-accumulators: {size: 32 KiB}
-dram: {kind: LPDDR4, bandwidth: 3.2 GB/s}
-"""
-
 NETWORK = """\
 schema: accelsim/layers/v1
 inputs: {image: [1, 16, 8, 8]}
@@ -43,9 +31,9 @@ layers:
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def machine(tmp_path_factory: pytest.TempPathFactory, bare_machine: str) -> Path:
     path = tmp_path_factory.mktemp("machine") / "machine.yaml"
-    path.write_text(MACHINE)
+    path.write_text(bare_machine)
     return path
 
 

@@ -30,7 +30,7 @@ from accelsim.report.page.wording import number
 from accelsim.store import RunRecord, VariantRecord
 from accelsim.verdict import ASIL_LIMITS, Outcome
 
-EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>&\"'{{7*7}}"
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>&\"'{{7*7}}\x1b[31m\u202e"
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
 
@@ -309,7 +309,11 @@ def test_hostile_names_stay_text() -> None:
     assert len([1 for t, _ in page.tags if t == "script"]) == len(
         [1 for t, _ in plain.tags if t == "script"]
     )
-    assert "{{7*7}}" in page.prose
+    assert "{{7*7}}\\x1b[31m\\u202e" in page.prose
+    charts = [body for name, body in page.scripts.items() if name.startswith("data-")]
+    for shown in (page.prose, *(json.dumps(json.loads(c), ensure_ascii=False) for c in charts)):
+        assert not set(shown) & {"\x1b", "\u202e"}, "controls are shown, not obeyed"
+    assert any("\\\\u202e" in chart for chart in charts)
     for id, body in page.scripts.items():
         if id.startswith("data-"):
             assert "<" not in body
