@@ -68,11 +68,30 @@ def describe_machine(config: RunConfig, done: Simulated) -> dict[str, Any]:
                 if config.workload.precision == "int8"
                 else []
             ),
+            *_bank_notes(done),
             *_idle_notes(done),
             *_core_notes(config, done),
             *large_notes(done.schedule),
         ],
     }
+
+
+def _bank_notes(done: Simulated) -> list[str]:
+    """Scratchpads whose bank conflicts are in the cycles; of both halves of a split one."""
+    memories = {
+        (name, memory.banks, memory.bank_ports, memory.layout if name == "scratchpad" else "")
+        for kind in done.kinds
+        for name, memory in (
+            ("scratchpad", kind.machine.scratchpad),
+            ("weight scratchpad", kind.machine.weight_sram),
+        )
+        if memory is not None and memory.bank_ports is not None
+    }
+    return [
+        f"{name}: conflicts of its {banks} banks ({ports} port{'s' if ports == 2 else ''} each"
+        f"{', ' if layout else ''}{layout}) are in the cycles, for the worst place of every tile"
+        for name, banks, ports, layout in sorted(memories)
+    ]
 
 
 def _protection(done: Simulated) -> dict[str, str]:

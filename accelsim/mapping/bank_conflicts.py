@@ -177,7 +177,9 @@ def _places(shape: TileShape, layer: Window | Gemm, layout: str) -> Iterator[Str
     """How A can lie: the whole tensor, and the buffer of this tile."""
     size = shape.a_element_bytes
     if isinstance(layer, Gemm):
-        for channels in {layer.k, shape.k}:
+        # Products of their own may lie one after the other, or side by side (heads).
+        pitches = {layer.k, layer.k * layer.groups, shape.k, shape.k * shape.groups}
+        for channels in pitches:
             yield Strides(channels * size if layout == "nhwc" else size, None)
         return
     taps = layer.kernel_height * layer.kernel_width

@@ -61,6 +61,16 @@ def test_products_want_their_operands_along_the_vector() -> None:
     assert gather_rounds(shape, held, banked(4, 32, "nchw")) == 4 * 128
 
 
+def test_heads_may_lie_side_by_side() -> None:
+    """24 bytes of a row lie in two lines of 16 for most alignments: of rows 24 bytes apart in turn,
+    of rows 48 bytes apart always, if the first does."""
+    one, two = Gemm(8, 24, 4), Gemm(8, 24, 4, groups=2)
+    array = SystolicArray(24, 4)
+    assert gather_rounds(tile(one, 8, 24), array, banked(1, 16)) == 8 * 2 + 4
+    shape = TileShape(8, 4, 24, 2, 1, 1, 0, True, layer=two)
+    assert gather_rounds(shape, array, banked(1, 16)) == 2 * 8 * 3
+
+
 def test_a_vector_wider_than_all_banks_takes_turns() -> None:
     shape = tile(Gemm(10, 256, 1), 10, 256)
     # 256 bytes that begin within a line lie in 17: once around 4 banks four times, and one more.
@@ -87,7 +97,8 @@ def test_other_arrays_read_packed_lines() -> None:
     assert covers(shape, SystolicArray(16, 4))
     assert not covers(shape, SystolicArray(16, 4, "rs", "none"))
     assert not covers(
-        TileShape(36, 4, 16, 1, 1, 1, 0, True, (2, 4), layer), SystolicArray(16, 4, sparsity=(2, 4))
+        TileShape(36, 4, 16, 1, 1, 1, 0, True, sparsity=(2, 4), layer=layer),
+        SystolicArray(16, 4, sparsity=(2, 4)),
     )
     assert not covers(
         TileShape(36, 1, 9, 4, 1, 1, 0, True, layer=layer), SystolicArray(16, 4, packing=True)

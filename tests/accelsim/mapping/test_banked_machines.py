@@ -100,17 +100,17 @@ def test_who_waits_is_said() -> None:
 @settings(max_examples=25, deadline=None)
 @given(
     st.integers(0, 200), st.sampled_from([1, 2]), st.sampled_from([1, 3, 4, 8]),
-    st.sampled_from(["nhwc", "nchw"]), st.sampled_from(["fold", "layer"]),
+    st.sampled_from(["nhwc", "nchw"]), st.sampled_from(["fold", "layer"]), st.booleans(),
 )  # fmt: skip
 def test_both_engines_execute_a_banked_machine_alike(
-    seed: int, bank_ports: int, banks: int, layout: str, rule: str
+    seed: int, bank_ports: int, banks: int, layout: str, rule: str, split: bool
 ) -> None:
-    """All checks of an execution run; the same network without conflicts is never slower on the
-    array."""
+    """All checks of an execution run, also with banks of the weights' own; the array never waits
+    for less than nothing."""
     workload, memory = random_network(seed), Scratchpad(
         1 << 21, 32, 32, banks=banks, bank_ports=bank_ports, layout=layout
     )  # fmt: skip
-    machine = edge_npu(scratchpad=memory)
+    machine = edge_npu(scratchpad=memory, weight_sram=memory if split else None)
     plan = quick_plan(workload, machine, rule)
     assert executed(workload, machine, plan, exact_events=True, most_written=0).cycles > 0
     assert all(choice.waiting >= 0 for choice in choices(workload, machine, plan, None))
