@@ -144,12 +144,11 @@ class FastForward:
         """The relative state with (the depth of) the levels, the widest first; a second time with
         absolute times of what is older than ``before``, if there is such a thing."""
         machine, now, depth = self._machine, state.now, loop.depth
-        times: list[Hashable] = [
-            end - now if end >= 0 else (now - ready, now - asked) if stage >= 0 else None
-            for end, stage, ready, asked in zip(
-                state.end, state.stage, state.ready, state.asked, strict=True
-            )
-        ]
+        times: list[Hashable] = [end - now if end >= 0 else None for end in state.end]
+        if max(state.stage) >= 0:
+            for q, stage in enumerate(state.stage):
+                if stage >= 0:
+                    times[q] = (now - state.ready[q], now - state.asked[q])
         signature = None if machine.device is None else machine.device.signature(now)
         relative = (state.pc, state.stage, tuple(times), signature)
         view = loop.views[loop.lead]
@@ -158,6 +157,8 @@ class FastForward:
             (level, relative, self._turns(state, level))
             for level in range(0 if early else depth, depth + 1)
         ]
+        if min(state.asked) >= before:
+            return keys
         old = [
             q for q, stage in enumerate(state.stage) if stage != WAITING and state.asked[q] < before
         ]
@@ -171,8 +172,10 @@ class FastForward:
     def _turns(self, state: State, depth: int) -> tuple[int, ...]:
         """The iterations of all loops, but not those of the levels."""
         turn = list(state.turn)
-        for nest, at in zip(self._machine.code.nests, state.pc, strict=True):
-            views = nest[at]
+        queue = 0
+        for nest in self._machine.code.nests:
+            views = nest[state.pc[queue]]
+            queue += 1
             if views:
                 turn[views[depth if depth < len(views) else -1].slot] = -1
         return tuple(turn)
