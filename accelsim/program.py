@@ -92,10 +92,14 @@ class Repeat:
     def __hash__(self) -> int:
         return self._hash
 
-    @cached_property
+    @property
     def counts(self) -> dict[int, int]:
         """Queue -> commands of one iteration."""
-        return queue_counts(self.body)
+        # Like a cached property, without the lock that makes one of Python 3.11 slow.
+        found: dict[int, int] | None = self.__dict__.get("_counts")
+        if found is None:
+            found = self.__dict__["_counts"] = queue_counts(self.body)
+        return found
 
 
 Node = Command | Repeat

@@ -125,9 +125,13 @@ class ProgramBuilder:
 
     def cell(self, value: int, *, queue: int = 0, count: int = 1) -> int:
         """New state: the index of the first of ``count`` cells."""
+        return self.row([value] * count, queue)
+
+    def row(self, values: list[int], queue: int) -> int:
+        """New cells with these values: the index of the first."""
         first = len(self.cells)
-        self.cells += [value] * count
-        self.owners += [queue] * count
+        self.cells += values
+        self.owners += [queue] * len(values)
         return first
 
     def end(self) -> tuple[Node, ...]:

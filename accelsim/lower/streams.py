@@ -25,10 +25,10 @@ class Stream:
         """
         self._builder = builder
         self._before = before = builder.counts[queue]
-        self._last = -1
-        for age in range(count - 1, -1, -1):
-            self._last = builder.cell(before - age if before > age else FRESH, queue=queue)
-        self._first = self._last - count + 1
+        ages = range(count - 1, -1, -1)
+        users = [before - age if before > age else FRESH for age in ages]
+        self._first = builder.row(users, queue)
+        self._last = self._first + count - 1
 
     @property
     def untouched(self) -> bool:

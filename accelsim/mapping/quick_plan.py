@@ -44,7 +44,7 @@ def quick_plan(
     ruler = _Ruler(workload, accelerator, rule, timing or Timing(accelerator))
     if not accumulator_tile_elements(accelerator) and any(op.gemm for op in workload.ops):
         raise InfeasibleError(_no_sums(accelerator))
-    streaming = [ruler.candidate(op, (*op.inputs, op.output)) for op in workload.ops]
+    streaming = [ruler.alike(op, (*op.inputs, op.output)) for op in workload.ops]
     capacity = accelerator.scratchpad.bytes
     for candidate, op in zip(streaming, workload.ops, strict=True):
         if candidate.buffer_bytes > capacity:
@@ -67,6 +67,8 @@ def quick_plan(
         moved = tuple(name for name in names if name not in kept)
         if len(moved) < len(names):
             candidate = ruler.smaller(op, moved, candidate)
+        else:
+            candidate = ruler.candidate(op, moved)
         for name, k in begins.get(index, ()):
             alive[name] = k.address
         loads = tuple(
@@ -96,13 +98,17 @@ class _Ruler:
 
     def candidate(self, op: Op, moved: tuple[str, ...]) -> Candidate:
         """The candidate that streams ``moved``, in the order of inputs and output."""
+        found, streamed = self.alike(op, moved), frozenset(moved)
+        return found if found.streamed == streamed else replace(found, streamed=streamed)
+
+    def alike(self, op: Op, moved: tuple[str, ...]) -> Candidate:
+        """The same of ``op`` or an operator like it, whose tensors have other names."""
         names = (*op.inputs, op.output)
-        key = self._workload.alike[op.name], tuple(names.index(name) for name in moved)
-        streamed = frozenset(moved)
+        key = self._workload.alike[op.name], tuple([names.index(name) for name in moved])
         found = self._found.get(key)
         if found is None:
-            found = self._found[key] = self._ruled(op, streamed)
-        return found if found.streamed == streamed else replace(found, streamed=streamed)
+            found = self._found[key] = self._ruled(op, frozenset(moved))
+        return found
 
     def _ruled(self, op: Op, streamed: frozenset[str]) -> Candidate:
         machine, timing = self._accelerator, self._timing

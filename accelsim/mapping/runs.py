@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from math import gcd
 from operator import itemgetter
@@ -131,6 +131,8 @@ def block_runs(gemm: Gemm, size: int) -> tuple[tuple[int, Runs[Extent]], ...]:
     return tuple((count, (Run(1, (groups, gemm.n)),)) for count, groups in sets)
 
 
+# Pure geometry: asked by the plan and by the lowering, and again for every machine of a sweep.
+@lru_cache(maxsize=4096)
 def pixel_runs(window: Window | None, total: int, size: int) -> Runs[Extent]:
     """Tiles over ``total`` output pixels with at most ``size`` each: (output pixels, input pixels),
     as :func:`pixel_ranges` and :func:`input_pixels` have them."""

@@ -48,6 +48,8 @@ class LoopInfo:
     """Cycle of the last look."""
     misses: int = 0
     """Looks in a row that found nothing."""
+    since: int = 1
+    """Iteration from which on it is worth a look: after a first short one nothing has settled."""
 
 
 @dataclass(slots=True, eq=False)
@@ -175,7 +177,9 @@ class _Compiler:
         self._stack.pop()
         self._nests.pop()
         loop.holds = [now - then for now, then in zip(self._before, before, strict=True)]
-        loop.long = node.count * sum(loop.holds) >= LONG
+        once = sum(loop.holds)
+        loop.long = node.count * once >= LONG
+        loop.since = 2 if once < 4 * LONG else 1
         self._before = [
             then + node.count * holds for then, holds in zip(before, loop.holds, strict=True)
         ]

@@ -172,10 +172,8 @@ class FastForward:
     def _turns(self, state: State, depth: int) -> tuple[int, ...]:
         """The iterations of all loops, but not those of the levels."""
         turn = list(state.turn)
-        queue = 0
-        for nest in self._machine.code.nests:
-            views = nest[state.pc[queue]]
-            queue += 1
+        for nest, at in zip(self._machine.code.nests, state.pc, strict=True):
+            views = nest[at]
             if views:
                 turn[views[depth if depth < len(views) else -1].slot] = -1
         return tuple(turn)

@@ -190,6 +190,8 @@ class Machine:
             return
         loop.lead = queue
         loop.crossed = 0
+        if nth < loop.since:
+            return
         if loop.misses < PATIENCE or not nth & ((1 << loop.misses // PATIENCE) - 1):
             self.crossed.append(loop)
 
