@@ -6,129 +6,30 @@ an estimate, because contention and dependencies between operators are the simul
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import product
 
 from accelsim.arch.parts import Accelerator
 from accelsim.dataflow.counts import ceil_div
 from accelsim.mapping.layout import TileSizes, array_layout
 from accelsim.mapping.orders import Fills, count_fills, live_sums, live_tiles, sensible_orders
-from accelsim.mapping.runs import block_runs, leaves, pixel_runs, reduction_runs
+from accelsim.mapping.tile_counts import (
+    BlockTiles,
+    PixelTiles,
+    ReductionTiles,
+    block_tiles,
+    pixel_tiles,
+    reduction_tiles,
+)
 from accelsim.mapping.tiles import (
     ArrayOp,
-    Block,
     element_bytes,
     halvings,
     reduction_unit,
 )
 from accelsim.mapping.timing import Flow, Timing
 from accelsim.plan import Candidate, Tiling
-from accelsim.workload.graph import Gemm, Window
-
-
-@dataclass(frozen=True)
-class PixelTiles:
-    """A way to tile m."""
-
-    size: int
-    counts: tuple[tuple[int, int], ...]
-    """(pixels of a tile, how many such tiles)."""
-    tiles: int
-    regions: int
-    """Input pixels of all tiles, halo included."""
-    region: int
-    """Input pixels of the largest tile."""
-    first: int
-    """Input pixels of the first tile."""
-
-
-@dataclass(frozen=True)
-class ReductionTiles:
-    """A way to tile k."""
-
-    size: int
-    counts: tuple[tuple[int, int], ...]
-    tiles: int
-    channels: int
-    """Input channels of one group over all tiles (a channel cut in two counts twice)."""
-    channel: int
-    """Most input channels in one tile."""
-
-
-@dataclass(frozen=True)
-class BlockTiles:
-    """A way to tile n, and the groups."""
-
-    size: int
-    shapes: tuple[tuple[Block, int], ...]
-    """(a block of each shape, how many like it)."""
-    blocks: int
-    runs: int
-    """Groups, or sets of groups, that come one after the other."""
-    widest: Block
-
-
-def pixel_tiles(operands: ArrayOp, size: int) -> PixelTiles:
-    """Tile the output pixels with at most ``size`` per tile."""
-    return _pixel_tiles(operands.op.window, operands.gemm.m, size)
-
-
-# Pure geometry, asked again for every machine of a sweep.
-@lru_cache(maxsize=4096)
-def _pixel_tiles(window: Window | None, total: int, size: int) -> PixelTiles:
-    tiles = list(leaves(pixel_runs(window, total, size)))
-    return PixelTiles(
-        size,
-        _count((pixels, many) for (pixels, _), many in tiles),
-        sum(many for _, many in tiles),
-        sum(region * many for (_, region), many in tiles),
-        max(region for (_, region), _ in tiles),
-        tiles[0][0][1],
-    )
-
-
-def reduction_tiles(operands: ArrayOp, size: int) -> ReductionTiles:
-    """Tile the reduction with at most ``size`` per tile."""
-    tiles = list(leaves(reduction_runs(operands, size)))
-    return ReductionTiles(
-        size,
-        _count((k, many) for (k, _), many in tiles),
-        sum(many for _, many in tiles),
-        sum(channels * many for (_, channels), many in tiles),
-        max(channels for (_, channels), _ in tiles),
-    )
-
-
-def block_tiles(operands: ArrayOp, size: int) -> BlockTiles:
-    """Tile the output channels with at most ``size`` per tile."""
-    return _block_tiles(operands.gemm, size)
-
-
-@lru_cache(maxsize=4096)
-def _block_tiles(gemm: Gemm, size: int) -> BlockTiles:
-    sets = block_runs(gemm, size)
-    shapes = tuple(
-        (Block(0, groups, 0, n), many * times)
-        for times, blocks in sets
-        for (groups, n), many in leaves(blocks)
-    )
-    return BlockTiles(
-        size,
-        shapes,
-        sum(many for _, many in shapes),
-        sum(times for times, _ in sets),
-        max((block for block, _ in shapes), key=lambda block: block.channels),
-    )
-
-
-def _count(pairs: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """(extent, how many) with equal extents added up, in order of appearance."""
-    found: dict[int, int] = {}
-    for extent, many in pairs:
-        found[extent] = found.get(extent, 0) + many
-    return tuple(found.items())
 
 
 @dataclass(frozen=True)
@@ -152,8 +53,13 @@ class Nest:
     fills: Fills
     sizes: TileSizes
     work: Work
+    kept: int
+    """Output tiles whose sums are kept at once."""
     compute: int
     """Cycles of array and vector tasks, as far as they are not hidden: see :func:`_compute`."""
+    final: int
+    """Cycles of the array or the vector unit, whichever takes longer, in which ``kept`` outputs are
+    completed."""
     a_bytes: int
     """Streamed bytes of A with halo and refetch."""
     b_bytes: int
@@ -213,7 +119,12 @@ def loop_nest(
             out=operands.out_bytes((0, first_m), wide),
         ),
         work,
+        kept,
         _compute(work, fills.outputs, kept, reductions.tiles),
+        max(
+            work.array_cycles * kept // (fills.outputs * reductions.tiles),
+            work.vector_cycles * kept // fills.outputs,
+        ),
         a_bytes=pixels.regions * reductions.channels * gemm.groups * size_a * fills.input_refetch,
         b_bytes=b_bytes,
         bias_bytes=bias_bytes,
@@ -321,9 +232,10 @@ def realise(
     else:
         first_cycles = timing.dma(first) if first else 0
     first_a = timing.dma(nest.first_a) if stream_a and nest.first_a else 0
+    last = _last_stores(nest, written, timing) if stream_out else 0
     flow = Flow(
-        loads, read, fills.outputs if stream_out else 0, written, first_cycles + first_a,
-        timing.dma(sizes.out) if stream_out else 0, min(hidden or 0, first_cycles), constants,
+        loads, read, fills.outputs if stream_out else 0, written, first_cycles + first_a, last,
+        min(hidden or 0, first_cycles), constants,
     )  # fmt: skip
     tiles = fills.outputs * ceil_div(operands.gemm.k, tiling.k)
     name = f"{variant}/m{tiling.m}n{tiling.n}k{tiling.k}"
@@ -352,6 +264,13 @@ def realise(
         macs=operands.macs,
         vector_ops=operands.op.vector_ops,
     )
+
+
+def _last_stores(nest: Nest, written: int, timing: Timing) -> int:
+    """Cycles of stores after the last drain: that of the last output, or those of all outputs that
+    are completed together, as far as they do not go on beside the last pass over these."""
+    each = timing.dma_fixed + ceil_div(timing.transfer_bytes(written), nest.fills.outputs)
+    return max(timing.dma(nest.sizes.out), nest.kept * each - nest.final)
 
 
 def row_sizes(operands: ArrayOp) -> tuple[int, ...]:

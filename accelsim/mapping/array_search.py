@@ -44,7 +44,9 @@ class Nests:
     b: Ints
     bias: Ints
     out: Ints
+    kept: Ints
     compute: Ints
+    final: Ints
     scratchpad: Ints
     weight_scratchpad: Ints
     accumulator: Ints
@@ -64,7 +66,7 @@ def columns(nests: Sequence[Nest], operands: ArrayOp) -> Nests:
             n.fills.weights, n.fills.inputs, n.fills.biases, n.fills.outputs,
             n.fills.outputs * -(-k // n.tiling.k),
             n.sizes.a, n.sizes.b, n.sizes.bias, n.sizes.out,
-            n.compute, n.work.scratchpad_bytes, n.work.weight_scratchpad_bytes,
+            n.kept, n.compute, n.final, n.work.scratchpad_bytes, n.work.weight_scratchpad_bytes,
             n.work.accumulator_bytes,
             n.a_bytes, n.b_bytes, n.bias_bytes, n.b_stored, n.bias_stored, n.first_a,
         )
@@ -242,13 +244,17 @@ class _Figures:
         if self._stream_a:
             first_a = np.where(t.first_a > 0, fixed + timing.transfers(t.first_a), zero)
         flow_first = first_cycles + first_a
-        last = fixed + timing.transfers(t.out) if self._stream_out else zero
+        written = timing.transfers(np.full_like(t.a, self._written))
+        last = zero
+        if self._stream_out:  # as ``array._last_stores``
+            together = t.kept * (fixed + -(-written // t.outputs)) - t.final
+            last = np.maximum(fixed + timing.transfers(t.out), together)
         tucked = np.minimum(hidden or 0, first_cycles)
         compute = t.compute
         arriving, at_port = timing.port_cycles(self._read, self._constants, self._written)
         incoming = loads * fixed + arriving
         stores = t.outputs if self._stream_out else zero
-        outgoing = stores * fixed + timing.transfers(np.full_like(t.a, self._written))
+        outgoing = stores * fixed + written
         first, one = flow_first - tucked, -(-compute // t.tiles)
         hides = incoming + outgoing <= flow_first + last
         easy = first + compute + last

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from operator import itemgetter
 
 from accelsim.arch.parts import Accelerator
 from accelsim.errors import AccelsimError, Location, Mistake, suggest
 from accelsim.mapping.array import nests, part_row_sizes, realise, row_sizes
 from accelsim.mapping.objective import Objective
 from accelsim.mapping.rules import objections
-from accelsim.mapping.search import array_pool_cycles, thin, variants
+from accelsim.mapping.search import array_pool_cycles, needs, thin, variants
 from accelsim.mapping.tiles import array_op
 from accelsim.mapping.timing import Timing
 from accelsim.mapping.vector import vector_candidate, vector_candidates
@@ -72,24 +73,30 @@ def fixed_candidates(
     accelerator: Accelerator,
     objective: str,
 ) -> tuple[Candidate, ...]:
-    """Ways to run ``op`` that agree with what is fixed.
+    """Ways to run ``op`` that agree with what is fixed, and fit the scratchpad as those of a search
+    do; the smallest one, if none does.
 
     Raises AccelsimError (M340) with everything that keeps it from being executed as written.
     """
     _require_legal(op, fixed, workload, accelerator)
     goal, timing = Objective(accelerator, objective), Timing(accelerator)
+    limits = 0, accelerator.scratchpad.bytes
     found: list[Candidate] = []
+    smallest: tuple[tuple[int, int], Candidate] | None = None
     for name, streamed in _residencies(op, fixed, accelerator):
         if op.gemm is None:
             pool = _vector_pool(op, fixed, workload, streamed, name, accelerator, timing)
         else:
             pool = _array_pool(op, fixed, workload, streamed, name, accelerator, timing)
-        found += thin(pool, goal)
-    if not found:
+        sized = [(needs(op, workload, accelerator, c), c) for c in pool]
+        found += thin([c for size, c in sized if size <= limits], goal)
+        rest = sized if smallest is None else [smallest, *sized]
+        smallest = min(rest, key=itemgetter(0), default=None)
+    if smallest is None:
         why = f"operator '{op.name}': no tile of open sizes keeps few enough sums"
         hint = "a smaller m or n, order nmk, or larger accumulators"
         raise AccelsimError(Mistake("M340", why, hint, fixed.location))
-    return tuple(found)
+    return tuple(found) or (smallest[1],)
 
 
 def _residencies(

@@ -15,13 +15,11 @@ from accelsim.dataflow.counts import ceil_div
 from accelsim.mapping.array import (
     Nest,
     accumulator_tile_elements,
-    block_tiles,
     loop_nest,
-    pixel_tiles,
     realise,
-    reduction_tiles,
 )
 from accelsim.mapping.orders import ORDERS, inside_reduction, live_sums
+from accelsim.mapping.tile_counts import block_tiles, pixel_tiles, reduction_tiles
 from accelsim.mapping.tiles import (
     ArrayOp,
     Block,

@@ -106,12 +106,7 @@ def exhaustive(
         if kept:
             return kept
     everything = [c for pool in pools for variant in pool for c in variant]
-
-    def misses(c: Candidate) -> tuple[int, int]:
-        weights = 0 if weights_fit(c, accelerator) else c.weight_buffer_bytes
-        return weights, _demand(op, workload, c, alignment)
-
-    return tuple(sorted(everything, key=misses)[:1])
+    return tuple(sorted(everything, key=lambda c: needs(op, workload, accelerator, c))[:1])
 
 
 def require_legal(
@@ -376,6 +371,16 @@ def _pareto(pool: Sequence[_Rated]) -> list[_Rated]:
 def _resident(op: Op, candidate: Candidate) -> tuple[str, ...]:
     """Tensors that must be whole in the scratchpad."""
     return tuple(name for name in (*op.inputs, op.output) if name not in candidate.streamed)
+
+
+def needs(
+    op: Op, workload: Workload, accelerator: Accelerator, candidate: Candidate
+) -> tuple[int, int]:
+    """Bytes of tile buffers for weights that do not fit their own scratchpad (0: they fit, or have
+    none), and the scratchpad bytes of a candidate with the tensors it needs resident."""
+    weights = 0 if weights_fit(candidate, accelerator) else candidate.weight_buffer_bytes
+    alignment = accelerator.scratchpad.alignment_bytes
+    return weights, _demand(op, workload, candidate, alignment)
 
 
 def _demand(op: Op, workload: Workload, candidate: Candidate, alignment: int) -> int:

@@ -7,20 +7,15 @@ mapping can beat.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from accelsim.arch.parts import Accelerator
-from accelsim.mapping.array import (
-    block_tiles,
-    channel_sizes,
-    loop_nest,
-    nests,
-    pixel_tiles,
-    reduction_sizes,
-    reduction_tiles,
-    row_sizes,
-)
+from accelsim.mapping.array import channel_sizes, loop_nest, nests, reduction_sizes, row_sizes
+from accelsim.mapping.orders import ORDERS
 from accelsim.mapping.search import variants
+from accelsim.mapping.tile_counts import block_tiles, pixel_tiles, reduction_tiles
 from accelsim.mapping.tiles import array_op, reduction_unit
 from accelsim.mapping.timing import Timing
 from accelsim.mapping.vector import vector_tilings
@@ -42,6 +37,8 @@ class Space:
     """Choices of what is resident and what streams."""
     mappings: int
     """Tilings x residencies, with and without early weights."""
+    orders: Mapping[str, int] = field(default_factory=dict)
+    """Loop order -> tilings with it; empty for vector operators."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,8 @@ def search_space(op: Op, workload: Workload, accelerator: Accelerator, timing: T
         return Space(count, 1, 1, count, residencies, 1 + count * (residencies - 1))
     operands = array_op(op, workload, accelerator.array)
     sizes = row_sizes(operands)
-    count = sum(1 for _ in nests(operands, accelerator, timing, sizes))
+    found = Counter(n.tiling.order for n in nests(operands, accelerator, timing, sizes))
+    count = found.total()
     early = 2 if operands.constant else 1
     return Space(
         len(sizes),
@@ -85,6 +83,7 @@ def search_space(op: Op, workload: Workload, accelerator: Accelerator, timing: T
         count,
         residencies,
         count * residencies * early,
+        {order: found[order] for order in ORDERS if found[order]},
     )
 
 

@@ -36,9 +36,9 @@ def explain_mapping(config: RunConfig, workload: Workload) -> str:
         f"all steps one after the other, estimated: {sum(c.chosen.cycles for c in found):,} cycles",
         "",
         "per operator: tile sizes m x n x k to choose from -> tilings that fit the accumulators,",
-        "x residencies -> mappings; kept for the scheduler; the chosen one (m pixels, n channels,",
-        "k reduction elements per tile, loops outer to inner) and what streams; estimated cycles",
-        "beside the least that any mapping of the operator takes.",
+        "with their loop orders, x residencies -> mappings; kept for the scheduler; the chosen one",
+        "(m pixels, n channels, k reduction elements per tile, loops outer to inner) and what",
+        "streams; estimated cycles beside the least that any mapping of the operator takes.",
         "",
     ]
     conflicts = " (slots and conflicts of its banks)" if machine.scratchpad.bank_ports else ""
@@ -72,12 +72,14 @@ def _choice(choice: Choice, conflicts: str) -> list[str]:
     space, chosen = choice.space, choice.chosen
     sizes = f"{space.pixels} x {space.channels} x {space.reductions}"
     kept = "" if choice.kept is None else f"; {choice.kept} kept"
+    orders = ", ".join(f"{count:,} {order}" for order, count in space.orders.items())
+    orders = f" ({orders})" if orders else ""
     tiling = chosen.tiling
     moved = ", ".join(sorted(printable(name) for name in chosen.streamed)) or "nothing"
     lines = [
         f"{printable(choice.op)} ({choice.kind})",
-        f"  space   {sizes} sizes -> {space.tilings:,} tilings x {space.residencies} residencies "
-        f"-> {space.mappings:,} mappings{kept}",
+        f"  space   {sizes} sizes -> {space.tilings:,} tilings{orders} x {space.residencies} "
+        f"residencies -> {space.mappings:,} mappings{kept}",
         f"  chosen  m {tiling.m:,} n {tiling.n:,} k {tiling.k:,} {tiling.order}, streams {moved}, "
         f"buffers {chosen.buffer_bytes:,} B{_weights(chosen)}, moves "
         f"{chosen.dram_read_bytes + chosen.dram_write_bytes:,} B",

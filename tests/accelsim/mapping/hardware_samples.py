@@ -17,7 +17,8 @@ from accelsim.arch.parts import (
 )
 from accelsim.lower import plan_traffic
 from accelsim.mapping import Timing, candidates
-from accelsim.mapping.array import block_tiles, loop_nest, pixel_tiles, realise, reduction_tiles
+from accelsim.mapping.array import loop_nest, realise
+from accelsim.mapping.tile_counts import block_tiles, pixel_tiles, reduction_tiles
 from accelsim.mapping.tiles import array_op
 from accelsim.plan import Candidate, MemoryPlan, Step, Tiling
 from accelsim.workload.graph import Gemm, Op, OpKind, Role, Tensor, Window, Workload

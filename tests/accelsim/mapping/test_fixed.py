@@ -9,9 +9,9 @@ from hardware_samples import edge_npu, one_conv, random_network, resnet20
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.arch.parts import AccumulatorSram
+from accelsim.arch.parts import AccumulatorSram, Scratchpad
 from accelsim.errors import AccelsimError, Location
-from accelsim.mapping import candidates
+from accelsim.mapping import Objective, candidates
 from accelsim.mapping.fixed import (
     FixedMapping,
     fixed_candidates,
@@ -47,6 +47,17 @@ def test_what_is_left_open_is_searched():
     assert len({c.streamed for c in found}) == 4
     best = min(c.cycles for c in found)
     assert best >= min(c.cycles for c in candidates(op, workload, machine))
+
+
+@pytest.mark.parametrize("kib", [2, 3, 8])
+def test_what_is_left_open_fits_the_scratchpad_as_in_a_search(kib):
+    workload, machine = one_conv(c_in=32), edge_npu(scratchpad=Scratchpad(kib * 1024))
+    op = workload.ops[0]
+    goal = Objective(machine, "latency")
+    open_ = fixed_candidates(op, FixedMapping(op.name), workload, machine, "latency")
+    best = min(goal.merit(c) for c in candidates(op, workload, machine))
+    assert min(goal.merit(c) for c in open_) <= best
+    assert all(c.buffer_bytes <= kib * 1024 for c in open_)
 
 
 def test_inputs_and_output_are_names_for_the_operators_own_tensors():

@@ -25,7 +25,7 @@ def test_every_operator_says_its_space_its_choice_and_its_bounds() -> None:
     assert "searched for latency" in text
     assert "lower bounds: compute 158,403" in text
     conv = entry(text, "layer1.0.conv1")
-    assert "40 tilings x 4 residencies -> 320 mappings; 23 kept" in conv
+    assert "40 tilings (40 nmk) x 4 residencies -> 320 mappings; 23 kept" in conv
     assert "at least array 9,216" in conv
     estimated = [int(c.replace(",", "")) for c in re.findall(r"cycles  ([\d,]+) estimated", text)]
     least = [int(c.replace(",", "")) for c in re.findall(r"at least \w+ ([\d,]+)", text)]
