@@ -140,7 +140,7 @@ def _idle_notes(done: Simulated) -> list[str]:
         f"{size - used} of {size} {name} bytes{' of all cores' if done.several else ''} are never "
         "allocated: they are not safety-related and count in no failure rate"
         for name, (size, used) in sizes.items()
-        if size
+        if size > used
     ]
 
 

@@ -159,11 +159,15 @@ class _Search:
             capacity = self.facts.problem.capacity
             clash = smallest_clash(blocks, self.facts.steps, capacity, _CLASH_EFFORT)
             span = f"steps {clash.first} to {clash.last}"
-            self.notes.append(f"{span} of a plan have no placement: cut off")
+            self.notes.append(
+                f"{span} of a cheaper plan have no placement in the memory: plan cut off (proved)"
+            )
         else:
             clash = Clash(0, self.facts.steps - 1, tuple(range(len(blocks))))
             self.proving = False
-            self.notes.append("no placement of a plan was found in time: cut off without a proof")
+            self.notes.append(
+                "no placement of a cheaper plan was found in time: cut off without a proof"
+            )
         forbid(program, plan, clash)
 
     def refuted(self) -> Schedule:

@@ -150,7 +150,10 @@ def _translate(
     name = _dotted((*at, *path)) or "the value"
     if kind == "extra_forbidden":
         known = _keys(model_at(model, path[:-1]))
-        problems.add("C001", f"unknown key '{path[-1]}'", suggest(str(path[-1]), known), key)
+        hint = suggest(str(path[-1]), known)
+        if path[-1] == "include":
+            hint = "a part from a file: its path in place of the keys, changes under 'variants'"
+        problems.add("C001", f"unknown key '{path[-1]}'", hint, key)
         return
     place = node.location if exact else parent_location(key, node)
     code, message, hint = _say(kind, context, finding.get("input"), name)
