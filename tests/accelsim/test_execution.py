@@ -135,6 +135,19 @@ def test_a_schedule_with_a_seeded_fault_is_refused(
         check_folded(replace(schedule.folded, items=items), machine_rates(acc))
 
 
+def test_bank_conflicts_in_the_cycles_are_noted(quickstart: RunConfig) -> None:
+    config = replace(quickstart, mapping=replace(quickstart.mapping, rule="layer"))
+    halves = Scratchpad(1 << 17, 32, 32, banks=4, bank_ports=1)
+    for weights in (None, halves):
+        npu = machine(config, scratchpad=replace(halves, bank_ports=2), weight_sram=weights)
+        notes = record(replace(config, accelerator=npu), exact=False).info["notes"]
+        said = [note.partition(" are in")[0] for note in notes if "conflicts" in note]
+        assert said == [
+            "scratchpad: conflicts of its 4 banks (2 ports each, nhwc)",
+            *(["weight scratchpad: conflicts of its 4 banks (1 port each)"] if weights else []),
+        ]
+
+
 # --- schedules too large to be written out ------------------------------------------------------
 
 

@@ -33,6 +33,25 @@ def test_every_operator_says_its_space_its_choice_and_its_bounds() -> None:
     assert all(e >= b for e, b in zip(estimated, least, strict=True))
 
 
+def test_who_waits_for_banks_is_said() -> None:
+    banks = {"banks": 4, "alignment": 32, "bank_ports": 2, "layout": "nchw"}
+    text = explain_config(
+        QUICKSTART,
+        {
+            "mapping.rule": "layer",
+            **{f"accelerator.scratchpad.{key}": value for key, value in banks.items()},
+        },
+    )
+    waits = re.search(
+        r"waits   ([\d,]+) of the array's ([\d,]+) cycles", entry(text, "layer1.0.conv1")
+    )
+    assert waits
+    waiting, cycles = (int(figure.replace(",", "")) for figure in waits.groups())
+    assert 0 < waiting < cycles
+    assert "slots and conflicts of its banks" in text
+    assert "waits" not in explain_config(QUICKSTART, {"mapping.rule": "layer"})
+
+
 def test_a_rule_is_named_and_claims_nothing() -> None:
     text = explain_config(QUICKSTART, {"mapping.rule": "fold"})
     assert "by rule 'fold', nothing searched, nothing proved" in text
