@@ -39,6 +39,10 @@ Piece = tuple[int, ...]
 Vector = tuple[tuple[Piece, int], ...]
 """Pieces whose distances from each other are not known, and how many there are of each."""
 
+LARGEST = 2**50
+"""Bytes; no scratchpad has as many."""
+MOST_ACROSS = 2**14
+"""Rows or columns of the largest array."""
 MOST_TAPS = 128
 """Kernels of more positions are not looked at: every element of a vector counts as a conflict."""
 
@@ -93,10 +97,14 @@ def gather_rounds(shape: TileShape, array: SystolicArray, memory: Scratchpad) ->
     assert layer is not None, "a tile without its operator"
     banks = Banks(memory.banks, memory.width_bytes, shape.a_element_bytes)
     rounds = max(
-        _reduction_rounds(shape, layer, array.rows, where, memory.layout, banks)
-        if array.dataflow == "ws"
-        else _pixel_rounds(shape, layer, array, where, banks)
-        for where in _places(shape, layer, memory.layout)
+        (
+            _reduction_rounds(shape, layer, array.rows, where, memory.layout, banks)
+            if array.dataflow == "ws"
+            else _pixel_rounds(shape, layer, array, where, banks)
+            for where in _places(shape, layer, memory.layout)
+            if _reach(shape, layer, where) < LARGEST
+        ),
+        default=shape.m * shape.k * banks.lines_of_one,
     )
     # What is held or drained over the columns asks for A again for each n of a column fold.
     return rounds * shape.groups * (1 if array.dataflow == "is" else ceil_div(shape.n, array.cols))
@@ -164,6 +172,15 @@ def _pixel_rounds(
             row = tuple(range(0, pixels * stride * where.pixel, stride * where.pixel))
             total += many * times * _over_pixels(row, 0, 1, banks)
     return shape.k * total
+
+
+def _reach(shape: TileShape, layer: Window | Gemm, where: Strides) -> int:
+    """Bytes from the first element of a vector to its last at most: where a tile does not fit, no
+    more than that it does not."""
+    kernel, stride = _kernel(layer)
+    rows = (kernel.size[0] - 1) * kernel.dilation[0] * (where.row or 0)
+    columns = (kernel.size[1] - 1) * kernel.dilation[1] + min(shape.m, MOST_ACROSS) * stride
+    return rows + columns * where.pixel
 
 
 def _kernel(layer: Window | Gemm) -> tuple[Kernel, int]:
@@ -312,31 +329,42 @@ def _across(
 @lru_cache(maxsize=1 << 14)
 def _over_pixels(piece: Piece, step: int, pixels: int, banks: Banks) -> int:
     """Rounds of a piece for ``pixels`` vectors that begin ``step`` bytes apart, for the worst
-    alignment of the first."""
-    rounds = _rounds(piece, banks)
-    period = banks.line // gcd(banks.line, step)
+    alignment of the first.
+
+    Places in a line fall into circles, each passed ``step`` by ``step``; whole turns of a circle
+    cost the same from anywhere, the rest is a window on it.
+    """
+    circles = gcd(banks.line, step)
+    period = banks.line // circles
+    at = (np.arange(circles)[:, None] + step % banks.line * np.arange(period)) % banks.line
+    rounds = _rounds(piece, banks)[at]
     whole, rest = divmod(pixels, period)
+    passed = np.zeros((circles, 2 * period + 1), dtype=np.int64)
+    np.cumsum(np.hstack((rounds, rounds)), axis=1, out=passed[:, 1:])
+    windows = passed[:, rest : rest + period] - passed[:, :period]
     # Buffers begin with a line, so elements lie at multiples of their size.
-    starts = np.arange(0, banks.line, gcd(banks.line, banks.element))
-
-    def summed(count: int) -> Ints:
-        at = (starts[:, None] + step * np.arange(count)[None, :]) % banks.line
-        total: Ints = rounds[at].sum(axis=1)
-        return total
-
-    every = [whole * int(total) for total in summed(period)] if whole else [0] * len(starts)
-    return max(a + int(b) for a, b in zip(every, summed(rest), strict=True))
+    windows[at % gcd(banks.line, banks.element) != 0] = -1
+    turns = [
+        (int(turn), int(window))
+        for turn, window in zip(passed[:, period], windows.max(axis=1), strict=True)
+    ]
+    return max(whole * turn + window for turn, window in turns if window >= 0)
 
 
 @lru_cache(maxsize=1 << 14)
 def _rounds(piece: Piece, banks: Banks) -> Ints:
-    """Most lines of a piece in one bank, by its first byte's place in a line."""
+    """Most lines of a piece in one bank, by its first byte's place in a line.
+
+    It changes only where a byte moves on to the next line.
+    """
     at = np.add.outer(np.array(piece, dtype=np.int64), np.arange(banks.element)).ravel()
-    lines = (np.arange(banks.line)[:, None] + at[None, :]) // banks.line
+    changes = np.unique(np.append(-at % banks.line, 0))
+    lines = (changes[:, None] + at[None, :]) // banks.line
     lines.sort(axis=1)
     fresh = np.ones(lines.shape, dtype=bool)
     fresh[:, 1:] = lines[:, 1:] != lines[:, :-1]
-    keys = lines % banks.count + np.arange(banks.line)[:, None] * banks.count
-    counted = np.bincount(keys[fresh], minlength=banks.line * banks.count)
-    most: Ints = counted.reshape(banks.line, banks.count).max(axis=1)
-    return most
+    keys = lines % banks.count + np.arange(len(changes))[:, None] * banks.count
+    counted = np.bincount(keys[fresh], minlength=len(changes) * banks.count)
+    most = counted.reshape(len(changes), banks.count).max(axis=1)
+    found: Ints = np.repeat(most, np.diff(np.append(changes, banks.line)))
+    return found

@@ -86,6 +86,14 @@ def test_large_products_cost_no_more_to_count_and_stay_exact() -> None:
     assert gather_rounds(shape, across, banked(4, 16, "nchw")) == m // 16 * k
 
 
+def test_maps_beyond_any_memory_are_counted_at_the_worst() -> None:
+    layer = Window(1, 2**40, 2**40, 2**40, 1, 2**40 - 2, 2**40 - 2, 3, 3)
+    shape = tile(layer, 2**40 - 2, 9 * 2**40)
+    for flow in ("ws", "os"):
+        array = SystolicArray(16, 16, flow)
+        assert gather_rounds(shape, array, banked(4, 16)) == shape.m * shape.k
+
+
 def test_kernels_too_large_to_look_at_collide_altogether() -> None:
     layer = window(2, 16, 12)
     assert gather_rounds(tile(layer, 25, 288), SystolicArray(16, 4), banked(4, 16)) == 25 * 288
