@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,16 @@ from accelsim.workload.graph import Workload
 
 def describe(config: RunConfig, workload: Workload, done: Simulated | None) -> dict[str, Any]:
     """What a reader must know beside the figures, the content of the named files included."""
-    campaign, images = config.faults, done.images if done else 1
+    machine = describe_machine(config, done) if done else NOT_SIMULATED
+    return describe_run(config, workload, machine, done.images if done else 1)
+
+
+def describe_run(
+    config: RunConfig, workload: Workload, machine: Mapping[str, Any], images: int
+) -> dict[str, Any]:
+    """The same, with what is said of the machine, and how many independent runs of the network the
+    figures are of."""
+    campaign = config.faults
     return {
         "network": workload.name,
         "model": Path(config.workload.model).name,
@@ -30,7 +39,7 @@ def describe(config: RunConfig, workload: Workload, done: Simulated | None) -> d
         "simulated": config.simulate,
         "seed": campaign.seed if campaign else None,
         "confidence": campaign.confidence if campaign else None,
-        **(describe_machine(config, done) if done else NOT_SIMULATED),
+        **machine,
     }
 
 
@@ -54,25 +63,36 @@ NOT_SIMULATED: Mapping[str, Any] = {
 
 def describe_machine(config: RunConfig, done: Simulated) -> dict[str, Any]:
     """The simulated machine, and how much of its scratchpad counts for safety."""
-    acc = done.accelerator
+    notes = [*kinds_notes(done.kinds), *_precision_note(config), *_bank_notes(done)]
+    notes += [
+        *_idle_notes(done),
+        *_link_note(config),
+        *_images_note(done.images),
+        *large_notes(done.schedule),
+    ]
+    return _described_machine(config, done.kinds, notes)
+
+
+def describe_tiles(
+    config: RunConfig, kinds: Sequence[CoreKind], images: int, notes: Sequence[str]
+) -> dict[str, Any]:
+    """The machine of a run whose cores take tiles while time passes, ``notes`` of which are known:
+    nothing is said of memories and energy."""
+    said = [*_precision_note(config), *_images_note(images), *notes]
+    return _described_machine(config, kinds, said)
+
+
+def _described_machine(
+    config: RunConfig, kinds: Sequence[CoreKind], notes: Sequence[str]
+) -> dict[str, Any]:
+    acc = kinds[0].machine
     return {
         "accelerator": config.system.name if config.system is not None else acc.name,
-        "array": "; ".join(map(_array, done.kinds)),
+        "array": "; ".join(map(_array, kinds)),
         "clock_hz": acc.clock_hz,
         "energy_table": acc.energy_table,
-        "protection": _protection(done),
-        "notes": [
-            *kinds_notes(done.kinds),
-            *(
-                ["simulated as if quantised to int8: the file holds other number formats"]
-                if config.workload.precision == "int8"
-                else []
-            ),
-            *_bank_notes(done),
-            *_idle_notes(done),
-            *_core_notes(config, done),
-            *large_notes(done.schedule),
-        ],
+        "protection": _protection(kinds),
+        "notes": list(notes),
     }
 
 
@@ -94,14 +114,14 @@ def _bank_notes(done: Simulated) -> list[str]:
     ]
 
 
-def _protection(done: Simulated) -> dict[str, str]:
+def _protection(kinds: Sequence[CoreKind]) -> dict[str, str]:
     """Structure -> protection; by kind of core only where kinds differ in it."""
-    first = dict(done.kinds[0].machine.protection)
-    if all(kind.machine.protection == first for kind in done.kinds):
+    first = dict(kinds[0].machine.protection)
+    if all(kind.machine.protection == first for kind in kinds):
         return first
     return {
         f"{kind.label} {structure}": name
-        for kind in done.kinds
+        for kind in kinds
         for structure, name in kind.machine.protection.items()
     }
 
@@ -115,16 +135,22 @@ def _array(kind: CoreKind) -> str:
     return f"{name}{cores}{array.rows} x {array.cols} {array.dataflow}, overlap {array.overlap}"
 
 
-def _core_notes(config: RunConfig, done: Simulated) -> list[str]:
-    """What is particular to several cores."""
-    notes = []
-    if done.images > 1:
-        notes.append(
-            f"one run makes {done.images} independent inferences of the network side by side"
-        )
-    if config.system is not None and config.system.link is not None:
-        notes.append("the link of the cores and its buffer have no energy and no area figures")
-    return notes
+def _precision_note(config: RunConfig) -> list[str]:
+    if config.workload.precision != "int8":
+        return []
+    return ["simulated as if quantised to int8: the file holds other number formats"]
+
+
+def _images_note(images: int) -> list[str]:
+    if images == 1:
+        return []
+    return [f"one run makes {images} independent inferences of the network side by side"]
+
+
+def _link_note(config: RunConfig) -> list[str]:
+    if config.system is None or config.system.link is None:
+        return []
+    return ["the link of the cores and its buffer have no energy and no area figures"]
 
 
 def _idle_notes(done: Simulated) -> list[str]:

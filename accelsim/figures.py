@@ -53,6 +53,8 @@ class Simulated:
     """Inferences that one run makes."""
     images: int = 1
     """Independent runs of the network among them, side by side on several cores."""
+    speedup: float | None = None
+    """Of several cores over the fastest one alone; None where that is not known."""
 
     @property
     def cycles(self) -> int:
@@ -100,6 +102,7 @@ def simulation_metrics(done: Simulated) -> dict[str, Metric]:
                 metric(f"bound.{resource}_cycles", least, "sim")
                 for resource, least in done.bounds_cycles.items()
             ),
+            *([] if done.speedup is None else [metric("parallel.speedup", done.speedup, "sim")]),
             metric("macs.total", macs, "workload"),
             metric("energy.total_j", done.energy.total_j, "cost"),
             *_energy_metrics(done),

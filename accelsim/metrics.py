@@ -18,6 +18,23 @@ KNOWN: dict[str, tuple[str, str]] = {
     "bound.vector_cycles": ("cycles", "element operations / lanes: no mapping is faster"),
     "bound.dram_cycles": ("cycles", "compulsory DRAM bytes / bandwidth: no mapping is faster"),
     "bound.weights_cycles": ("cycles", "weights / bandwidth of their own memory"),
+    "parallel.speedup": (
+        "1",
+        "latency on the fastest core alone / latency on all cores, both mapped in the same way",
+    ),
+    "parallel.ideal_cycles": (
+        "cycles",
+        "strategy dynamic: all tiles spread over the cores' speeds without any loss",
+    ),
+    "parallel.critical_path_cycles": (
+        "cycles",
+        "strategy dynamic: the longest chain of tiles on the fastest core",
+    ),
+    "parallel.karp_flatt": (
+        "1",
+        "strategy dynamic: serial fraction found by experiment, (1/S - 1/p) / (1 - 1/p)",
+    ),
+    "parallel.fraction": ("1", "strategy dynamic: 1 - parallel.karp_flatt"),
     "macs.total": ("MAC", "multiply-accumulates of the whole batch"),
     "energy.total_j": ("J", "sum of the energy components, for the whole batch"),
     "energy.dram_j": ("J", "off-chip transfers"),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from accelsim.arch.parts import Accelerator
 from accelsim.config.load import load_study
-from accelsim.config.types import RunConfig, Study
+from accelsim.config.types import DataConfig, FaultsConfig, RunConfig, Study
 from accelsim.cost.area import area
 from accelsim.cost.energy import energy_by_op
 from accelsim.cost.kinds import CoreKind, kinds_energy
@@ -244,6 +243,11 @@ def explain_config(config: str | Path, overrides: Mapping[str, object] | None = 
         from accelsim.stages.cores_text import choice_text
 
         check_cores(study.base)
+        if study.base.dynamic:
+            from accelsim.stages.dynamic import simulate_tiles
+            from accelsim.stages.dynamic_record import tiles_text
+
+            return tiles_text(simulate_tiles(study.base, workload))
         return choice_text(assigned(study.base, workload))
     return explain_mapping(study.base, workload)
 
@@ -259,49 +263,77 @@ def run_variant(
     """All stages for one variant."""
     progress(f"{name}: simulate", 0, 1)
     workload = read_workload(config)
-    done = _simulated(config, workload, exact_events=exact_events) if config.simulate else None
+    done: Simulated | None = None
+    schedule: Execution | None = None
+    if config.dynamic:
+        from accelsim.stages.dynamic import simulate_tiles
+        from accelsim.stages.dynamic_record import tile_record
+
+        tiles = simulate_tiles(config, workload, exact_events=exact_events)
+        record, schedule = tile_record(config, tiles), tiles.schedule
+    else:
+        done = _simulated(config, workload, exact_events=exact_events) if config.simulate else None
+        record = _design_record(config, workload, done)
+        schedule = done.schedule if done else None
     progress(f"{name}: simulate", 1, 1)
-    metrics: dict[str, Metric] = simulation_metrics(done) if done else {}
-    curves: dict[str, Any] = chart_data(done) if done else {}
-    campaign = fmeda = None
-    records: tuple[dict[str, Any], ...] = ()
     if config.faults is not None and config.data is not None:
-        from accelsim.stages import results
-        from accelsim.stages.campaign import run_campaign
-        from accelsim.stages.pools import pooled_targets
+        hits = partial(progress, f"{name}: inject")
+        record = _injected(config, config.faults, config.data, record, done, workers, hits)
+    return record, schedule
 
-        exposed = upset_exposures(config, done)
-        targets = pooled_targets(exposed, done.kinds) if done else ()
-        found = run_campaign(
-            config.workload.model,
-            config.data,
-            config.faults,
-            targets,
-            workers=workers,
-            progress=partial(progress, f"{name}: inject"),
-        )
-        metrics |= results.campaign_metrics(found)
-        curves["rates"] = results.rate_curves(found)
-        campaign, records = results.campaign_tables(found)
-        if done and config.safety and found.structures:
-            from accelsim.stages.safety import assess, safety_inputs
 
-            assessed = assess(*safety_inputs(done, config, found))
-            metrics |= results.fmeda_metrics(assessed)
-            fmeda = results.fmeda_table(assessed.bound)
-    record = VariantRecord(
-        metrics=metrics,
-        layers=layer_table(done) if done else (),
-        plan=plan_table(done) if done else None,
-        trace=dump_folded(done.schedule.folded) if done else None,
-        exposure=exposure_table(done.exposures) if done and done.exposures else (),
-        fmeda=fmeda,
-        campaign=campaign,
-        faults=records,
-        curves=curves,
-        info=describe(config, workload, done),
+def _design_record(config: RunConfig, workload: Workload, done: Simulated | None) -> VariantRecord:
+    """What the simulation of a design says; next to nothing where there was none."""
+    info = describe(config, workload, done)
+    if done is None:
+        return VariantRecord(metrics={}, info=info)
+    return VariantRecord(
+        metrics=simulation_metrics(done),
+        layers=layer_table(done),
+        plan=plan_table(done),
+        trace=dump_folded(done.schedule.folded),
+        exposure=exposure_table(done.exposures) if done.exposures else (),
+        curves=chart_data(done),
+        info=info,
     )
-    return record, done.schedule if done else None
+
+
+def _injected(
+    config: RunConfig,
+    campaign: FaultsConfig,
+    data: DataConfig,
+    record: VariantRecord,
+    done: Simulated | None,
+    workers: int,
+    progress: Callable[[int, int], None],
+) -> VariantRecord:
+    """The record with a fault campaign and, where there are safety inputs, the FMEDA."""
+    from accelsim.stages import results
+    from accelsim.stages.campaign import run_campaign
+    from accelsim.stages.pools import pooled_targets
+
+    exposed = upset_exposures(config, done)
+    targets = pooled_targets(exposed, done.kinds) if done else ()
+    found = run_campaign(
+        config.workload.model, data, campaign, targets, workers=workers, progress=progress
+    )
+    metrics = {**record.metrics, **results.campaign_metrics(found)}
+    fmeda = None
+    if done and config.safety and found.structures:
+        from accelsim.stages.safety import assess, safety_inputs
+
+        assessed = assess(*safety_inputs(done, config, found))
+        metrics |= results.fmeda_metrics(assessed)
+        fmeda = results.fmeda_table(assessed.bound)
+    tables, faults = results.campaign_tables(found)
+    return replace(
+        record,
+        metrics=metrics,
+        fmeda=fmeda,
+        campaign=tables,
+        faults=faults,
+        curves={**record.curves, "rates": results.rate_curves(found)},
+    )
 
 
 def _simulated(config: RunConfig, workload: Workload, *, exact_events: bool) -> Simulated:

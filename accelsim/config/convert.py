@@ -40,6 +40,7 @@ from accelsim.config.schema import RUN, DataPart, FaultsPart, MappingPart
 from accelsim.config.semantics import Draft, path_of
 from accelsim.config.types import (
     DataConfig,
+    DynamicConfig,
     FaultsConfig,
     LayerMapping,
     MappingConfig,
@@ -134,7 +135,11 @@ def system(part: SystemPart, tree: Node, at: str = "system.") -> System:
 
 
 def _parallel(part: ParallelPart) -> ParallelConfig:
-    return ParallelConfig(part.strategy, part.images)
+    tiles = part.dynamic
+    dynamic = None
+    if tiles is not None:  # dumped fractions are text
+        dynamic = DynamicConfig(**{**tiles.model_dump(), "locality": tiles.locality})
+    return ParallelConfig(part.strategy, part.images, dynamic)
 
 
 def _mapping(part: MappingPart) -> MappingConfig:

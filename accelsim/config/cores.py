@@ -17,23 +17,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core.core_schema import ValidationInfo
 
 from accelsim.arch.system import MOST_CORES
 from accelsim.config.fields import (
+    LARGEST,
     Bytes,
     BytesPerSecond,
     Cycles,
+    Exact,
     OneOf,
     Part,
     Text,
     about,
+    problem,
 )
 from accelsim.config.hardware import AcceleratorPart
 
 AUTO = "auto"
+DYNAMIC = "dynamic"
 STRATEGIES = ("single", "images", "pipeline", "layers", "channels", "rows", "mixed")
 """Names of :data:`accelsim.multicore.strategies.STRATEGIES`, which is not imported for them."""
+POLICIES = ("static", "dynamic", "tiles", "tiles-deepest")
+"""Names of :class:`accelsim.parallel.policies.PolicyName`."""
 
 
 class CorePart(Part):
@@ -74,15 +81,48 @@ class SystemPart(Part):
     ] = 0
 
 
+class DynamicPart(Part):
+    """Tiles that cores take while time passes (strategy ``dynamic``)."""
+
+    policy: Annotated[
+        str,
+        OneOf((AUTO, *POLICIES), "policy"),
+        about(
+            "static: equal shares and a barrier per operator; dynamic: a common list and a "
+            "barrier; tiles: no barriers, nearest the input first (tiles-deepest: farthest); auto: "
+            "the first three are compared"
+        ),
+    ] = AUTO
+    tiles: Annotated[
+        int, Field(ge=1, le=65_536), about("of an operator's output, at most", unit="tiles")
+    ] = 64
+    jitter: Annotated[
+        float,
+        Field(ge=0, le=2),
+        about("standard deviation of a tile's time over its mean, log-normal", unit="1"),
+    ] = 0.0
+    seed: Annotated[int, Field(ge=0, le=LARGEST), about("of the jitter")] = 0
+    node_cycles: Annotated[Cycles, about("to schedule a tile", unit="cycles")] = 0
+    barrier_cycles: Annotated[
+        Cycles, about("of a barrier between operators (static, dynamic)", unit="cycles")
+    ] = 0
+    locality: Annotated[
+        Exact,
+        Field(lt=1),
+        about("share of its work that a tile saves right after one of its parents", unit="1"),
+    ] = Field(default=0, validate_default=True)
+
+
 class ParallelPart(Part):
     """How a network is spread over several cores."""
 
     strategy: Annotated[
         str,
-        OneOf((AUTO, *STRATEGIES), "strategy"),
+        OneOf((AUTO, *STRATEGIES, DYNAMIC), "strategy"),
         about(
             "whole operators (single, layers, pipeline), whole inferences (images), or parts of "
-            "operators (channels, rows, mixed); auto: all that apply, and the best is kept"
+            "operators (channels, rows, mixed); auto: all of these that apply, and the best is "
+            "kept; dynamic: tiles, taken while time passes, compute only"
         ),
     ] = AUTO
     images: Annotated[
@@ -90,3 +130,15 @@ class ParallelPart(Part):
         Field(ge=1, le=4096),
         about("independent inferences (of workload.batch each) that one run makes", unit="runs"),
     ] = 1
+    dynamic: Annotated[DynamicPart | None, about("how tiles are taken, with strategy: dynamic")] = (
+        None
+    )
+
+    @field_validator("dynamic")
+    @classmethod
+    def _taken(cls, part: DynamicPart | None, info: ValidationInfo) -> DynamicPart | None:
+        strategy = info.data.get("strategy")
+        if part is not None and strategy not in (None, DYNAMIC):
+            message = f"strategy '{strategy}' takes no tiles dynamically"
+            raise problem("C009", message, "strategy: dynamic")
+        return part

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from accelsim.config.cores import SystemPart
+from accelsim.config.cores import DYNAMIC, SystemPart
 from accelsim.config.hardware import AcceleratorPart
 from accelsim.config.problems import Problems, find, where
 from accelsim.config.schema import RunPart
@@ -226,6 +226,18 @@ def _certifies(run: RunPart) -> bool:
     return run.safety is not None and _upsets(run) and run.simulate
 
 
+def _takes_tiles(run: RunPart) -> bool:
+    return run.parallel is not None and run.parallel.strategy == DYNAMIC
+
+
+def _spread(run: RunPart) -> bool:
+    many = run.accelerator is not None and run.accelerator.cores > 1
+    return many or run.system is not None
+
+
+_OF_PLANS = ("energy.", "dram.", "sram.", "plan.", "protection.", "bound.")
+_PLACED = "simulate: true, and a parallel.strategy that moves data (dynamic does not)"
+
 NEEDS: dict[str, tuple[str, Callable[[RunPart], bool]]] = {
     "accuracy.": ("faults and data", _injects),
     "sdc.faults": ("faults and data", _injects),
@@ -233,6 +245,12 @@ NEEDS: dict[str, tuple[str, Callable[[RunPart], bool]]] = {
     "sdc.p": ("faults of mode exposure (at a fault rate: sdc.p@1e-05)", _upsets),
     "fit.": ("safety, and faults of mode exposure", _certifies),
     "asil.": ("safety, and faults of mode exposure", _certifies),
+    **{
+        prefix: (_PLACED, lambda run: run.simulate and not _takes_tiles(run))
+        for prefix in _OF_PLANS
+    },
+    "parallel.speedup": ("several cores", lambda run: run.simulate and _spread(run)),
+    "parallel.": ("parallel.strategy: dynamic", lambda run: run.simulate and _takes_tiles(run)),
     "": ("simulate: true", lambda run: run.simulate),
 }
 """Metric prefix -> what the run must have for it, first match counts."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from accelsim.arch.parts import Accelerator
 from accelsim.arch.system import System
@@ -50,13 +51,30 @@ class MappingConfig:
 
 
 @dataclass(frozen=True)
+class DynamicConfig:
+    """Tiles that cores take while time passes (:mod:`accelsim.sim.dynamic`)."""
+
+    policy: str = "auto"
+    """A policy, or ``auto``: the fastest of ``static``, ``dynamic`` and ``tiles``."""
+    tiles: int = 64
+    """Of an operator's output, at most."""
+    jitter: float = 0.0
+    seed: int = 0
+    node_cycles: int = 0
+    barrier_cycles: int = 0
+    locality: Fraction = Fraction(0)
+
+
+@dataclass(frozen=True)
 class ParallelConfig:
     """How a network is spread over several cores."""
 
     strategy: str = "auto"
-    """A name of ``accelsim.multicore.strategies.STRATEGIES``, or ``auto``."""
+    """A name of ``accelsim.multicore.strategies.STRATEGIES``, ``auto``, or ``dynamic``."""
     images: int = 1
     """Independent inferences that one run makes."""
+    dynamic: DynamicConfig | None = None
+    """How tiles are taken, with strategy ``dynamic``; None: by the defaults."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +217,11 @@ class RunConfig:
         """Whether the run is simulated as a system of cores."""
         many = self.accelerator is not None and self.accelerator.cores > 1
         return self.simulate and (self.system is not None or many)
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether cores take tiles while time passes."""
+        return self.several and self.parallel is not None and self.parallel.strategy == "dynamic"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def core_kinds(run: SystemRun) -> tuple[CoreKind, ...]:
     """Equal cores together, in the order of the first of each. A machine of the result has as many
     ``cores`` as there are of its kind."""
     groups, program = equal_cores(run.system), run.program
-    labels = _labels([(machine.name, numbers[0]) for machine, numbers in groups])
+    labels = kind_labels(groups)
     owner = core_of_blocks(program)
     found = []
     for (machine, numbers), label in zip(groups, labels, strict=True):
@@ -64,12 +64,15 @@ def equal_cores(system: System) -> list[tuple[Accelerator, list[int]]]:
     return groups
 
 
-def _labels(kinds: Sequence[tuple[str, int]]) -> list[str]:
-    """Names of the kinds, made distinct by their first core; none for a single kind."""
-    if len(kinds) == 1:
+def kind_labels(groups: Sequence[tuple[Accelerator, Sequence[int]]]) -> list[str]:
+    """Names of :func:`equal_cores`, made distinct by their first core; none for a single kind."""
+    if len(groups) == 1:
         return [""]
-    names = [name for name, _ in kinds]
-    return [name if names.count(name) == 1 else f"{name} {first}" for name, first in kinds]
+    names = [machine.name for machine, _ in groups]
+    return [
+        machine.name if names.count(machine.name) == 1 else f"{machine.name} {numbers[0]}"
+        for machine, numbers in groups
+    ]
 
 
 def core_of_blocks(program: Program) -> list[int]:

@@ -48,21 +48,24 @@ def check_log(
     *,
     saved: Fraction = Fraction(0),
     barriers: bool = False,
+    own: Sequence[Sequence[int]] | None = None,
 ) -> None:
     """Raise :class:`LogError` unless
 
     - every tile ran exactly once, on a core that exists, from a cycle >= 0;
     - no tile started before all its parents ended;
     - no core ran two tiles at once;
-    - every tile took at least its ``work`` at the core's speed, of which the part ``saved`` may be
-      missing if the core's previous tile was one of its parents;
+    - every tile took at least its ``work`` at the core's speed (or what ``own`` says it is on that
+      core), of which the part ``saved`` may be missing if the core's previous tile was one of its
+      parents;
     - with ``barriers``: no tile started before all tiles of all earlier operators ended.
     """
+    rates = speeds if own is None else (Fraction(1),) * len(speeds)
     found = tuple(_complete(dag, log, len(speeds)))
     if not found:
         found = (
             *_dependences(dag, log),
-            *_cores(dag, log, work, speeds, saved),
+            *_cores(dag, log, own or (work,) * len(speeds), rates, saved),
             *(_barriers(dag, log) if barriers else ()),
         )
     if found:
@@ -94,7 +97,7 @@ def _dependences(dag: TileDag, log: Sequence[Turn]) -> Iterator[str]:
 def _cores(
     dag: TileDag,
     log: Sequence[Turn],
-    work: Sequence[int],
+    works: Sequence[Sequence[int]],
     speeds: Sequence[Fraction],
     saved: Fraction,
 ) -> Iterator[str]:
@@ -104,9 +107,10 @@ def _cores(
         if last is not None and one.start < last.end:
             yield f"core {one.core}: tile {one.tile} starts before tile {last.tile} ends"
         near = last is not None and last.tile in dag.tiles[one.tile].parents
-        least = work[one.tile] * (1 - saved if near else 1)
+        work = works[one.core][one.tile]
+        least = work * (1 - saved if near else 1)
         if (one.end - one.start) * speeds[one.core] < least:
-            yield f"tile {one.tile}: {work[one.tile]} of work in {one.end - one.start} cycles"
+            yield f"tile {one.tile}: {work} of work in {one.end - one.start} cycles"
         before[one.core] = one
 
 

@@ -29,7 +29,10 @@ from accelsim.errors import AccelsimError, Mistake
 from accelsim.parallel.policies import POLICIES, Policy, PolicyName, Starts
 from accelsim.parallel.tile_dag import TileDag
 
-__all__ = ["DynamicRun", "Execution", "Overheads", "PolicyName", "drawn_work", "duration", "run"]
+__all__ = [
+    "DynamicRun", "Execution", "Overheads", "PolicyName", "drawn_work", "duration", "run",
+    "speeds_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class DynamicRun:
     log: tuple[Execution, ...]
     """By start, then core."""
     work: tuple[int, ...]
-    """Cycles of every tile at speed 1 as drawn."""
+    """Cycles of every tile at speed 1 as drawn; of unequal cores, on the fastest one."""
     speeds: tuple[Fraction, ...]
     overheads: Overheads
     policy: PolicyName
@@ -121,25 +124,39 @@ def run(
     *,
     overheads: Overheads | None = None,
     seed: int = 0,
+    own: Sequence[TileDag] | None = None,
 ) -> DynamicRun:
     """Execute ``dag`` on one core per entry of ``speeds`` (work per cycle, relative).
 
-    The same seed draws the same time for a tile under every policy and number of cores.
+    The same seed draws the same time for a tile under every policy and number of cores. ``own``:
+    the same graph per core with the work that the core itself has with each tile, where cores
+    differ by more than a factor; ``speeds`` then only weigh them (:func:`speeds_of`).
     AccelsimError (M351) for no cores, speeds or overheads out of range, or an unknown policy.
     """
     costs = overheads or Overheads()
     rates = tuple(Fraction(speed) for speed in speeds)
     _require(rates, costs, policy, seed)
     chosen = PolicyName(policy)
-    work = drawn_work(dag, costs.jitter, seed)
+    works = [drawn_work(one, costs.jitter, seed) for one in own or (dag,) * len(rates)]
     engine = _Engine(
-        dag, rates, costs, work, POLICIES[chosen](dag, len(rates), costs.barrier_cycles)
+        dag,
+        rates if own is None else (Fraction(1),) * len(rates),
+        costs,
+        works,
+        POLICIES[chosen](dag, len(rates), costs.barrier_cycles),
     )
     log = engine.run()
-    fastest = max(rates)
-    serial = sum(_ceil(cycles / fastest) for cycles in work)
+    fastest = rates.index(max(rates))
+    work, rate = works[fastest], rates[fastest] if own is None else Fraction(1)
+    serial = sum(_ceil(cycles / rate) for cycles in work)
     makespan = max((one.end for one in log), default=0)
     return DynamicRun(log, work, rates, costs, chosen, makespan, serial)
+
+
+def speeds_of(own: Sequence[TileDag]) -> tuple[Fraction, ...]:
+    """How fast cores are over all tiles of a graph, the slowest being 1."""
+    slowest = max(1, *(dag.work for dag in own))
+    return tuple(Fraction(slowest, max(1, dag.work)) for dag in own)
 
 
 def drawn_work(dag: TileDag, jitter: float, seed: int) -> tuple[int, ...]:
@@ -171,10 +188,11 @@ class _Engine:
         dag: TileDag,
         speeds: tuple[Fraction, ...],
         costs: Overheads,
-        work: tuple[int, ...],
+        works: Sequence[tuple[int, ...]],
         policy: Policy,
     ) -> None:
-        self._dag, self._speeds, self._costs, self._work = dag, speeds, costs, work
+        """``works``: per core, cycles of every tile at speed 1."""
+        self._dag, self._speeds, self._costs, self._works = dag, speeds, costs, works
         self._policy = policy
         self._ends: list[tuple[int, int, int]] = []  # heap of (end, core, tile)
         self._idle = list(range(len(speeds)))
@@ -206,7 +224,7 @@ class _Engine:
     def _start(self, chosen: Starts, now: int) -> None:
         for core, tile in chosen:
             near = self._last[core] in self._dag.tiles[tile].parents
-            took = duration(self._work[tile], self._speeds[core], self._costs, near=near)
+            took = duration(self._works[core][tile], self._speeds[core], self._costs, near=near)
             self._log.append(Execution(tile, core, now, now + took, near))
             heappush(self._ends, (now + took, core, tile))
             self._idle.remove(core)

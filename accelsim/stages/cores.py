@@ -214,6 +214,7 @@ def simulate_cores(
         unprotected_cycles=_unprotected_cycles(workload, run),
         batch=config.workload.batch * run.assignment.images,
         images=run.assignment.images,
+        speedup=run.speedup,
     )
 
 

@@ -54,7 +54,27 @@ def _unlike(system: System) -> Iterator[Wrong]:
 
 
 def _unavailable(config: RunConfig, system: System) -> Iterator[Wrong]:
-    if config.safety is not None and system.link is not None:
+    if config.dynamic:
+        yield from _not_placed(config, system)
+    elif config.safety is not None and system.link is not None:
         what = "safety metrics with a link: its buffer has no area and no failure rates"
         hint = "leave 'link' out: the cores then exchange through the dram"
         yield what, hint, ("safety", "system.link", "system")
+
+
+def _not_placed(config: RunConfig, system: System) -> Iterator[Wrong]:
+    """What needs transfers, memories or a mapping, which tiles taken dynamically do not have."""
+    why, mapping = "with strategy 'dynamic', which knows compute only", config.mapping
+    if config.safety is not None:
+        yield f"no safety metrics {why}", "leave 'safety' out", ("safety",)
+    if config.faults is not None and config.faults.mode == "exposure":
+        yield f"no upsets by exposure {why}", "mode: rate", ("faults.mode",)
+    for key, given in (
+        ("mapping.objective", mapping.objective != "latency"),
+        ("mapping.rule", mapping.rule is not None),
+        ("mapping.layers", bool(mapping.layers)),
+        ("system.link", system.link is not None),
+        ("system.sync_cycles", system.sync_cycles > 0),
+    ):
+        if given:
+            yield f"{key} has no effect {why}", "leave it out", (key, "system")

@@ -165,7 +165,7 @@ def test_the_order_within_an_instant_does_not_matter(
 
     plain = run(dag, (1,) * cores, "tiles")
     engine = _Engine(
-        dag, plain.speeds, Overheads(), plain.work, Shuffled(dag, cores, deepest=False)
+        dag, plain.speeds, Overheads(), [plain.work] * cores, Shuffled(dag, cores, deepest=False)
     )
     assert engine.run() == plain.log
 
