@@ -68,8 +68,8 @@ class Simulated:
 
     @property
     def several(self) -> bool:
-        """Whether there is more than one core."""
-        return len(self.kinds) > 1 or self.accelerator.cores > 1
+        """Whether it ran as a system of cores (which may be one)."""
+        return any(kind.joined for kind in self.kinds)
 
     @property
     def trace(self) -> Trace:

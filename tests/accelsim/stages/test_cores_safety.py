@@ -18,7 +18,7 @@ from accelsim.config.load import load_study
 from accelsim.config.types import FaultsConfig, RunConfig
 from accelsim.cost.area import area
 from accelsim.errors import AccelsimError
-from accelsim.figures import Simulated
+from accelsim.figures import Simulated, layer_table
 from accelsim.pipeline import read_workload, simulate_design
 from accelsim.sim.exposure import occupancy
 from accelsim.stages.cores import simulate_cores
@@ -116,6 +116,61 @@ def test_two_cores_have_twice_the_rows_of_one(tmp_path: Path) -> None:
         )  # fmt: skip
         assert more.base_fit == pytest.approx(times * one.base_fit, rel=1e-12)
         assert more.bits in range(times * one.bits - 1, times * one.bits + 2)
+
+
+HALVES = """\
+schema: accelsim/layers/v1
+inputs: {one: [1, 16, 16, 16], other: [1, 8, 20, 20]}
+layers:
+  - {name: a, kind: conv, filters: 32, kernel: 3, pad: same, inputs: [one]}
+  - {name: b, kind: conv, filters: 24, kernel: 3, pad: same, inputs: [other]}
+"""
+
+
+def half(text: str, inputs: str, layer: str) -> str:
+    """One of the two layers by itself, with its input."""
+    kept = [line for line in text.splitlines() if "name:" not in line or f"name: {layer}," in line]
+    return "\n".join(kept).replace(text.splitlines()[1], f"inputs: {{{inputs}}}") + "\n"
+
+
+def test_failure_rates_of_independent_halves_add_up(tmp_path: Path) -> None:
+    """Two layers that share nothing, one on each core: allocated bits are those of both, and so is
+    the live time of every bit, but for the cycles in which both want the memory."""
+    config = loaded(tmp_path, [8], {"accelerator.cores": 2, "parallel.strategy": "layers",
+                                    "accelerator.dram.bandwidth": "500 GB/s"})  # fmt: skip
+
+    def simulated(network: str, run: RunConfig) -> Simulated:
+        (tmp_path / "net.yaml").write_text(network)
+        workload = read_workload(run)
+        return (simulate_cores if run.several else simulate_design)(run, workload)
+
+    both = simulated(HALVES, config)
+    assert config.accelerator is not None
+    alone = replace(config, accelerator=replace(config.accelerator, cores=1), parallel=None)
+    parts = [
+        simulated(half(HALVES, "one: [1, 16, 16, 16]", "a"), alone),
+        simulated(half(HALVES, "other: [1, 8, 20, 20]", "b"), alone),
+    ]
+    assert {row["mapping"].split(":")[0] for row in layer_table(both)} == {"core 0", "core 1"}
+
+    def rates(done: Simulated, run: RunConfig) -> dict[tuple[str, str], tuple[float, float]]:
+        """(block, class) -> base rate, and live bit-cycles in its unit."""
+        (made,) = safety_inputs(done, run, campaign(""))
+        return {
+            (row.block, row.fault_class): (row.base_fit, row.base_fit * row.exposure * done.cycles)
+            for row in failure_rows(replace(made, period_cycles=done.cycles))
+            if row.element != "DRAM"
+        }
+
+    joined, first, second = rates(both, config), *(rates(part, alone) for part in parts)
+    assert joined.keys() == first.keys() | second.keys()
+    none = (0.0, 0.0)
+    for block, (base, live) in joined.items():
+        one, other = first.get(block, none), second.get(block, none)
+        if "scratchpad." not in block[0]:  # its contents share the bits by their live time
+            assert base == pytest.approx(one[0] + other[0], rel=1e-12)
+        if block[0].startswith(("scratchpad.", "accumulators")) and block[1] == faults.TRANSIENT:
+            assert live == pytest.approx(one[1] + other[1], rel=0.02)
 
 
 def test_unequal_cores_keep_their_rows_and_share_the_memory(tmp_path: Path) -> None:

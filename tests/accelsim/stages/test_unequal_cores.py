@@ -140,6 +140,12 @@ def test_no_core_can_run_the_network(config: Path) -> None:
         accelsim.run(config, overrides={**tiny, "parallel.strategy": "single"})
 
 
+@pytest.mark.parametrize("name", ["big_little", "dynamic_tiles"])
+def test_shipped_examples_meet_their_targets(name: str) -> None:
+    run = accelsim.run(ROOT / "configs" / "runs" / f"{name}.yaml")
+    assert run.exit_code == 0, run.verdicts
+
+
 @pytest.mark.parametrize(
     ("overrides", "code", "words"),
     [
