@@ -56,7 +56,7 @@ class Nest:
     kept: int
     """Output tiles whose sums are kept at once."""
     compute: int
-    """Cycles of array and vector tasks, as far as they are not hidden: see :func:`_compute`."""
+    """Cycles of array and vector tasks, as far as they are not hidden: see :func:`overlapped`."""
     final: int
     """Cycles of the array or the vector unit, whichever takes longer, in which ``kept`` outputs are
     completed."""
@@ -120,7 +120,7 @@ def loop_nest(
         ),
         work,
         kept,
-        _compute(work, fills.outputs, kept, reductions.tiles),
+        overlapped(work, fills.outputs, kept, reductions.tiles),
         max(
             work.array_cycles * kept // (fills.outputs * reductions.tiles),
             work.vector_cycles * kept // fills.outputs,
@@ -166,7 +166,7 @@ def tile_work(
     return Work(array, vector, pad, accumulators, side)
 
 
-def _compute(work: Work, outputs: int, kept: int, reductions: int) -> int:
+def overlapped(work: Work, outputs: int, kept: int, reductions: int) -> int:
     """Cycles of array and vector unit side by side, for ``outputs`` tiles of which ``kept`` keep
     their sums at once.
 

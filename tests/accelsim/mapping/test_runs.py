@@ -19,6 +19,7 @@ from accelsim.mapping.runs import (
     run_lengths,
     tile_count,
     unrolled,
+    without_last,
 )
 from accelsim.mapping.tiles import (
     array_op,
@@ -162,3 +163,14 @@ def test_recurring_sequences(letters, total):
         lambda n: run_lengths((letters * (n // len(letters) + 1))[:n]), len(letters), total
     )
     assert "".join(unrolled(runs)) == (letters * total)[:total]
+
+
+@given(st.text("ab", min_size=1, max_size=4), st.integers(1, 12))
+def test_all_tiles_but_the_last_one(letters, total):
+    def first(count: int):
+        return run_lengths((letters * (count // len(letters) + 1))[:count])
+
+    runs = recurring(first, len(letters), total)
+    before, last = without_last(runs)
+    assert [*unrolled(before), last] == list(unrolled(runs))
+    assert all(run.count > 0 for run in before)

@@ -54,6 +54,15 @@ def test_an_order_decides_what_comes_again(config: Path, order: str, weights: in
     assert run.metrics["macs.total"].value == 256 * 32 * 144
 
 
+def test_an_order_holds_for_the_parts_of_an_operator_on_several_cores(config: Path):
+    overrides = {
+        "mapping.layers": {"c1": {"k": 48, "order": "nkm", "stream": ["inputs", "output"]}},
+        "accelerator.cores": 2,
+    }
+    run = accelsim.run(config, overrides=overrides, exact_events=True)
+    assert run.metrics["macs.total"].value == 256 * 32 * 144
+
+
 def test_explain_counts_the_orders_and_prints_the_chosen_one(config: Path):
     text = explain_config(config, {"mapping.layers.c1.order": "mkn"})
     assert "119 tilings (65 nmk, 6 mnk, 24 nkm, 24 mkn) x 4 residencies" in text
