@@ -132,7 +132,8 @@ def _array(kind: CoreKind) -> str:
     array = acc.array
     cores = f"{count} cores of " if count > 1 else "1 core of " if kind.label else ""
     name = f"{kind.label}: " if kind.label else ""
-    return f"{name}{cores}{array.rows} x {array.cols} {array.dataflow}, overlap {array.overlap}"
+    flows = "/".join(array.dataflows)
+    return f"{name}{cores}{array.rows} x {array.cols} {flows}, overlap {array.overlap}"
 
 
 def _precision_note(config: RunConfig) -> list[str]:

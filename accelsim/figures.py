@@ -15,7 +15,7 @@ from accelsim.execution import Execution
 from accelsim.metrics import KNOWN, Metric
 from accelsim.plan import MemoryPlan, Step
 from accelsim.sim.exposure import Exposure, occupancy
-from accelsim.sim.layers import busiest, work_totals
+from accelsim.sim.layers import busiest, dataflows_of, work_totals
 from accelsim.sim.summary import LayerRow
 from accelsim.sim.trace import Trace
 from accelsim.workload.graph import Role, Workload
@@ -173,10 +173,14 @@ def excess_bytes(workload: Workload, plan: MemoryPlan, images: int = 1) -> int:
 
 
 def layer_table(done: Simulated) -> tuple[dict[str, Any], ...]:
-    """One row per operator in order of execution: times, traffic, energy, mapping. Static and
-    clock energy belong to the makespan; every operator bears the part of its ``advance_cycles``."""
+    """One row per operator in order of execution: times, traffic, energy, mapping, and the dataflow
+    where the array has several. Static and clock energy belong to the makespan; every operator
+    bears the part of its ``advance_cycles``."""
     ops = {op.name: op for op in done.workload.ops}
     steps = {step.op: step for step in done.plan.steps}
+    arrays = {core: kind.machine.array for kind in done.kinds for core in kind.members}
+    several = any(array.alternatives for array in arrays.values())
+    flows = dataflows_of(done.schedule.program, arrays) if several else {}
     rows = []
     for row in done.layers:
         share = row.advance_cycles / done.cycles if done.cycles else 0.0
@@ -187,6 +191,7 @@ def layer_table(done: Simulated) -> tuple[dict[str, Any], ...]:
                 **asdict(row),
                 "kind": str(ops[row.op].kind),
                 "mapping": steps[row.op].candidate.name,
+                **({"dataflow": flows.get(row.op, "none")} if several else {}),
                 **{f"energy_{name}_j": parts[name] for name in done.energy.shown()},
             }
         )

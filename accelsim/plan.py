@@ -28,6 +28,8 @@ class Tiling:
     tile held while pixels stream (no weight refetch when k is whole); ``mnk``: pixels held while
     weights stream; ``nkm`` and ``mkn``: the same with a k that is cut, the sums of all that streams
     past in the accumulators."""
+    dataflow: str = ""
+    """Which of the array's dataflows runs it; empty: the only one it has."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,10 @@ class Candidate:
     """Bytes through the accumulators' ports, both ways."""
     macs: int = 0
     vector_ops: int = 0
+    register_bits: int = 0
+    """Register bits of the array that take a new value, counted where the array can choose between
+    dataflows; likewise ``hop_bits``, those that cross from PE to PE."""
+    hop_bits: int = 0
 
     @property
     def early(self) -> bool:

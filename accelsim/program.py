@@ -62,6 +62,8 @@ class Work:
     weight_read_bytes: int = 0
     """Of ``sram_read_bytes``, those out of the weight scratchpad of a machine that has one. What a
     load of weights writes, it writes there."""
+    dataflow: str = ""
+    """Which of the array's dataflows runs it; empty: the only one, or no work for the array."""
 
 
 @dataclass(frozen=True, slots=True)

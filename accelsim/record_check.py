@@ -208,7 +208,7 @@ LAYER = fields(
         ),
         "utilisation": number,
     },
-    **all_of(text, "kind", "mapping"),
+    **all_of(text, "kind", "mapping", "dataflow"),
     **all_of(whole, "array_busy", "vector_busy", "dram_busy"),
     **all_of(number, *(f"energy_{part}_j" for part in (
         "dram", "scratchpad", "accumulators", "array", "vector", "static"))),

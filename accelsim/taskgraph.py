@@ -83,6 +83,8 @@ class Task:
     vector_ops: int = 0
     weight_read_bytes: int = 0
     """Of ``sram_read_bytes``, those out of the weight scratchpad of a machine that has one."""
+    dataflow: str = ""
+    """Which of the array's dataflows runs it; empty: the only one, or no work for the array."""
 
 
 @dataclass(frozen=True)

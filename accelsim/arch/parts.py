@@ -6,7 +6,7 @@ Sizes are bytes, rates bytes per second, times cycles of ``Accelerator.clock_hz`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -72,6 +72,33 @@ class SystolicArray:
     """Row stationary only."""
     dot: DotUnits | None = None
     """Dot products only."""
+    alternatives: tuple[str, ...] = ()
+    """Further dataflows (systolic ones) that the controller can choose for an operator."""
+
+    @property
+    def dataflows(self) -> tuple[str, ...]:
+        """All dataflows that the array can run."""
+        return (self.dataflow, *self.alternatives)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What ``Tiling.dataflow`` can be: the dataflows where there are several, else an empty
+        name, which stands for the only one."""
+        return self.dataflows if self.alternatives else ("",)
+
+    def flow(self, choice: str) -> str:
+        """The dataflow that one of the ``choices`` (or the only one's name) stands for."""
+        if choice in self.dataflows:
+            return choice
+        if choice or self.alternatives:
+            raise AssertionError(f"'{choice}' is none of the dataflows {self.dataflows}")
+        return self.dataflow
+
+    def running(self, choice: str) -> SystolicArray:
+        """The array while it runs one of its ``choices``."""
+        if not self.alternatives:
+            return self
+        return replace(self, dataflow=self.flow(choice), alternatives=())
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, field_validator
+from pydantic_core import CoreSchema
 from pydantic_core.core_schema import ValidationInfo
 
 from accelsim.config.fields import Cycles, OneOf, Part, about, problem
+from accelsim.dataflow.gemm import SPATIAL, overlaps_of
 
 OVERLAPS: dict[str, tuple[str, ...]] = {
     "ws": ("none", "preload", "full", "column"),
@@ -17,6 +20,13 @@ OVERLAPS: dict[str, tuple[str, ...]] = {
     "dot": ("full",),
 }
 """Dataflow -> what of the next tile it can hide behind the current one."""
+
+
+def _known(overlaps: list[tuple[str, ...]]) -> str:
+    """Hint: what is in all of these."""
+    common = [name for name in overlaps[0] if all(name in others for others in overlaps[1:])]
+    return ("they all have: " if len(overlaps) > 1 else "it has: ") + ", ".join(common)
+
 
 Bits = Annotated[int, Field(ge=1, le=64)]
 Side = Annotated[int, Field(ge=1, le=16_384)]
@@ -68,17 +78,65 @@ class DotPart(Part):
     ] = False
 
 
+def _names(value: object) -> object:
+    """A name, or a list of them: a list of one is the name."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise problem("C003", f"must be a name or a list of names, not {str(value)[:40]!r}")
+    if not value:
+        raise problem("C009", "names no dataflow", "e.g. ws, or [ws, os]")
+    return value[0] if len(value) == 1 else list(value)
+
+
+@dataclass(frozen=True)
+class SomeOf(OneOf):
+    """Annotation of a field with one name, or with a list of those that a machine chooses from."""
+
+    def check(self, value: str | list[str]) -> str | list[str]:  # type: ignore[override]
+        """The value itself, if all names are known and differ."""
+        if isinstance(value, str):
+            return super().check(value)
+        for name in value:
+            super().check(name)
+            if value.count(name) > 1:
+                raise problem("C009", f"names {self.what} '{name}' twice")
+        return value
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        name = {"type": "string", "enum": list(self.known)}
+        several = {"type": "array", "items": name, "minItems": 1, "uniqueItems": True}
+        return {"anyOf": [name, several]}
+
+
+def _flows(info: ValidationInfo) -> tuple[str, ...]:
+    """The array's dataflows; none if they are not valid."""
+    named = info.data.get("dataflow")
+    if named is None:
+        return ()
+    return (named,) if isinstance(named, str) else tuple(named)
+
+
+def _first(info: ValidationInfo, *wrong: str) -> str | None:
+    """The first of the array's dataflows that is one of these."""
+    return next((flow for flow in _flows(info) if flow in wrong), None)
+
+
 class ArrayPart(Part):
     """The systolic array."""
 
     rows: Annotated[Side, about("rows of processing elements", unit="PEs")]
     cols: Annotated[Side, about("columns of processing elements", unit="PEs")]
     dataflow: Annotated[
-        str,
-        OneOf(tuple(OVERLAPS), "dataflow"),
+        str | list[str],
+        SomeOf(tuple(OVERLAPS), "dataflow"),
+        BeforeValidator(_names, json_schema_input_type=str | list[str]),
         about(
             "what stays in the PEs: ws weights, os outputs, is inputs, rs rows of filters and "
-            "inputs; dot: an array of dot products (rows: input channels, cols: units side by side)"
+            "inputs; dot: an array of dot products (rows: input channels, cols: units side by "
+            "side); a list of ws, os, is: the mapping chooses for every operator"
         ),
     ] = "ws"
     overlap: Annotated[
@@ -117,52 +175,59 @@ class ArrayPart(Part):
         32, validate_default=True
     )
 
+    @field_validator("dataflow")
+    @classmethod
+    def _can_share_an_array(cls, named: str | list[str]) -> str | list[str]:
+        alone = [flow for flow in named if flow not in SPATIAL] if isinstance(named, list) else []
+        if alone:
+            message = f"dataflow '{alone[0]}' shares its array with no other"
+            raise problem("C009", message, "one name, or a list of " + ", ".join(SPATIAL))
+        return named
+
     @field_validator("overlap")
     @classmethod
     def _dataflow_has_overlap(cls, overlap: str, info: ValidationInfo) -> str:
-        known = OVERLAPS.get(info.data.get("dataflow", ""))
-        if known and overlap not in known:
-            message = f"dataflow '{info.data['dataflow']}' has no overlap '{overlap}'"
-            raise problem("C009", message, "it has: " + ", ".join(known))
+        for flow in _flows(info):
+            if overlap not in OVERLAPS[flow]:
+                message = f"dataflow '{flow}' has no overlap '{overlap}'"
+                raise problem("C009", message, _known([OVERLAPS[f] for f in _flows(info)]))
         return overlap
 
     @field_validator("microarchitecture")
     @classmethod
     def _mesh_runs(cls, name: str, info: ValidationInfo) -> str:
-        dataflow, overlap = info.data.get("dataflow"), info.data.get("overlap")
-        if name == "generic" or dataflow is None or overlap is None:
+        overlap, flows = info.data.get("overlap"), _flows(info)
+        if name == "generic" or overlap is None:
             return name
-        from accelsim.dataflow.gemm import overlaps_of
-
-        if dataflow not in ("os", "ws", "is"):
-            raise problem("C009", f"the mesh '{name}' has no dataflow '{dataflow}'", "os, ws, is")
-        known = overlaps_of(dataflow, name)
-        if overlap not in known:
-            message = f"the mesh '{name}' has no overlap '{overlap}' for dataflow '{dataflow}'"
-            raise problem("C009", message, "it has: " + ", ".join(known))
+        for flow in flows:
+            if flow not in SPATIAL:
+                raise problem("C009", f"the mesh '{name}' has no dataflow '{flow}'", "os, ws, is")
+            if overlap not in overlaps_of(flow, name):
+                message = f"the mesh '{name}' has no overlap '{overlap}' for dataflow '{flow}'"
+                raise problem("C009", message, _known([overlaps_of(f, name) for f in flows]))
         return name
 
     @field_validator("mac_input")
     @classmethod
     def _registers_matter(cls, name: str, info: ValidationInfo) -> str:
-        dataflow = info.data.get("dataflow")
-        if name == "registered" and dataflow in ("rs", "dot"):
-            raise problem("C009", f"dataflow '{dataflow}' has no registered MAC input")
+        flow = _first(info, "rs", "dot")
+        if name == "registered" and flow:
+            raise problem("C009", f"dataflow '{flow}' has no registered MAC input")
         return name
 
     @field_validator("skip_idle")
     @classmethod
     def _columns_idle(cls, skip: bool, info: ValidationInfo) -> bool:
-        if skip and info.data.get("dataflow") == "dot":
+        if skip and _first(info, "dot"):
             raise problem("C009", "dataflow 'dot' has no idle columns to wait for")
         return skip
 
     @field_validator("packing")
     @classmethod
     def _products_pack(cls, packing: bool, info: ValidationInfo) -> bool:
-        dataflow = info.data.get("dataflow")
-        if packing and dataflow in ("rs", "dot"):
-            raise problem("C009", f"dataflow '{dataflow}' does not pack products", "ws, os or is")
+        flow = _first(info, "rs", "dot")
+        if packing and flow:
+            raise problem("C009", f"dataflow '{flow}' does not pack products", "ws, os or is")
         if packing and info.data.get("sparsity"):
             raise problem("C009", "packing and sparsity do not go together")
         return packing
@@ -170,18 +235,19 @@ class ArrayPart(Part):
     @field_validator("spads")
     @classmethod
     def _rows_have_spads(cls, spads: SpadsPart | None, info: ValidationInfo) -> SpadsPart | None:
-        if spads is not None and info.data.get("dataflow") not in (None, "rs"):
-            raise problem("C009", f"dataflow '{info.data['dataflow']}' has no spads", "rs")
+        flow = _first(info, *(flow for flow in OVERLAPS if flow != "rs"))
+        if spads is not None and flow:
+            raise problem("C009", f"dataflow '{flow}' has no spads", "rs")
         return spads
 
     @field_validator("dot")
     @classmethod
     def _units_divide(cls, dot: DotPart | None, info: ValidationInfo) -> DotPart | None:
-        dataflow, cols = info.data.get("dataflow"), info.data.get("cols")
-        if dot is None or dataflow is None or cols is None:
+        flows, cols = _flows(info), info.data.get("cols")
+        if dot is None or not flows or cols is None:
             return dot
-        if dataflow != "dot":
-            raise problem("C009", f"dataflow '{dataflow}' has no dot products", "dataflow: dot")
+        if flows != ("dot",):
+            raise problem("C009", f"dataflow '{flows[0]}' has no dot products", "dataflow: dot")
         if cols % (dot.positions[0] * dot.positions[1]):
             message = f"{cols} units do not divide into positions {list(dot.positions)}"
             raise problem("C009", message)
@@ -197,8 +263,9 @@ class ArrayPart(Part):
         if not 1 <= pair[0] <= pair[1] <= 64:
             message = f"sparsity {list(pair)}: N of M needs 1 <= N <= M <= 64"
             raise problem("C004", message, "e.g. [2, 4]")
-        if info.data.get("dataflow", "ws") != "ws":
-            message = f"dataflow '{info.data['dataflow']}' does not skip zero weights"
+        flow = _first(info, *(flow for flow in OVERLAPS if flow != "ws"))
+        if flow:
+            message = f"dataflow '{flow}' does not skip zero weights"
             raise problem("C009", message, "dataflow: ws")
         if info.data.get("microarchitecture") == "gemmini":
             raise problem("C009", "the mesh 'gemmini' does not skip zero weights", "generic")

@@ -146,7 +146,7 @@ def _mapping(part: MappingPart) -> MappingConfig:
     layers = tuple(
         LayerMapping(
             name, layer.m, layer.n, layer.k, layer.order,
-            None if layer.stream is None else tuple(layer.stream),
+            None if layer.stream is None else tuple(layer.stream), layer.dataflow,
         )
         for name, layer in part.layers.items()
     )  # fmt: skip
@@ -155,9 +155,12 @@ def _mapping(part: MappingPart) -> MappingConfig:
 
 def _array(part: ArrayPart) -> SystolicArray:
     values = part.model_dump()
-    spads, dot = values.pop("spads"), values.pop("dot")
+    spads, dot, named = values.pop("spads"), values.pop("dot"), values.pop("dataflow")
+    first, *others = [named] if isinstance(named, str) else named
     return SystolicArray(
         **values,
+        dataflow=first,
+        alternatives=tuple(others),
         spads=PeSpads(**spads) if spads else None,
         dot=DotUnits(**dot) if dot else None,
     )

@@ -88,6 +88,11 @@ class LayerPart(Part):
             "k keep the sums of all they walk over in half of the accumulators"
         ),
     ] = None
+    dataflow: Annotated[
+        str | None,
+        OneOf(("ws", "os", "is", "rs", "dot"), "dataflow"),
+        about("which of the array's dataflows runs it"),
+    ] = None
     stream: Annotated[
         list[Text] | None,
         Field(max_length=100),

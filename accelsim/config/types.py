@@ -36,6 +36,7 @@ class LayerMapping:
     k: int | None = None
     order: str | None = None
     stream: tuple[str, ...] | None = None
+    dataflow: str | None = None
 
 
 @dataclass(frozen=True)

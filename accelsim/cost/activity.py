@@ -61,6 +61,10 @@ class Counted(Protocol):
     def weight_read_bytes(self) -> int:
         """Bytes out of the weight scratchpad, part of those out of the scratchpad."""
 
+    @property
+    def dataflow(self) -> str:
+        """Which of the array's dataflows runs it; empty: the only one, or no work for it."""
+
 
 @dataclass(frozen=True)
 class Activity:
@@ -129,6 +133,8 @@ def activity_of(
     own_memory = loads_weights and accelerator.weight_memory is not None
     split = accelerator.weight_sram
     array = accelerator.array
+    if work.kind is TaskKind.ARRAY:
+        array = array.running(work.dataflow)
     held = work.weight_read_bytes
     pad = _Port(accelerator.scratchpad.width_bytes)
     side = _Port(split.width_bytes if split else 1)
@@ -184,7 +190,7 @@ def graph_activity(
     seen: Counter[_Event] = Counter()
     for task in graph.tasks if tasks is None else tasks:
         reads = ((graph.values[a.value].kind, a.bytes) for a in task.reads)
-        held = held_operands(reads, accelerator) if task.macs else 0
+        held = held_operands(reads, accelerator, task.dataflow) if task.macs else 0
         seen[_Counts.of(task), task.cycles, held] += 1
     return _total(seen, accelerator)
 
@@ -210,13 +216,14 @@ class _Counts(NamedTuple):
     macs: int
     vector_ops: int
     weight_read_bytes: int
+    dataflow: str
 
     @classmethod
     def of(cls, work: Counted) -> _Counts:
         return cls(
             work.kind, work.dram_read_bytes, work.dram_write_bytes, work.sram_read_bytes,
             work.sram_write_bytes, work.accumulator_read_bytes, work.accumulator_write_bytes,
-            work.macs, work.vector_ops, work.weight_read_bytes,
+            work.macs, work.vector_ops, work.weight_read_bytes, work.dataflow,
         )  # fmt: skip
 
 
@@ -224,10 +231,13 @@ _Event = tuple[_Counts, int, int]
 """What happens, its cycles, and the operands it loads into holding registers."""
 
 
-def held_operands(reads: Iterable[tuple[str, int]], accelerator: Accelerator) -> int:
+def held_operands(
+    reads: Iterable[tuple[str, int]], accelerator: Accelerator, dataflow: str = ""
+) -> int:
     """Elements of the operand that stays in the PEs, from the (kind, bytes) that a task reads: ws
-    the weights (or the second operand), is the inputs."""
-    array = accelerator.array
+    the weights (or the second operand), is the inputs. ``dataflow``: one of the array's
+    ``choices``."""
+    array = accelerator.array.running(dataflow)
     if array.dataflow not in ("ws", "is"):
         return 0
     operands = [size for kind, size in reads if kind in ("weight", "activation")]

@@ -49,11 +49,12 @@ class ProgramActivity:
     def _command(self, command: Command, block: Block) -> Values:
         work = command.work
         reads = ((block.buffers[touch.buffer].kind, touch.bytes) for touch in work.reads)
-        held = held_operands(reads, self._accelerator) if work.macs else 0
+        held = held_operands(reads, self._accelerator, work.dataflow) if work.macs else 0
         key = (
             work.kind, command.cycles, held, work.dram_read_bytes, work.dram_write_bytes,
             work.sram_read_bytes, work.sram_write_bytes, work.accumulator_read_bytes,
             work.accumulator_write_bytes, work.macs, work.vector_ops, work.weight_read_bytes,
+            work.dataflow,
         )  # fmt: skip
         found = self._known.get(key)
         if found is None:

@@ -41,7 +41,8 @@ class RegisterActivity:
 
 
 def pe_register_bits(array: SystolicArray) -> int:
-    """Flip-flops of one PE; of a row-stationary PE the words of its register files."""
+    """Flip-flops of one PE; of a row-stationary PE the words of its register files. An array of
+    several dataflows has what they need together, whichever it runs."""
     if array.dataflow == "rs":
         spads = array.spads or PeSpads()
         words = spads.ifmap_words * array.operand_bits + spads.filter_words * array.weight_bits
@@ -49,7 +50,23 @@ def pe_register_bits(array: SystolicArray) -> int:
     widths = array.operand_bits, array.weight_bits, array.accumulator_bits, array.overlap
     if array.sparsity is not None:
         return sparse.register_bits(*widths, array.sparsity, array.dataflow)
-    return DATAFLOWS[array.dataflow].register_bits(*widths)
+    return sum(_places(array).values())
+
+
+def _places(array: SystolicArray) -> dict[str, int]:
+    """The registers that the dataflows of an array need together: one per place, as wide as the
+    widest of them needs it. The mesh of Gemmini has one pair of ping-pong registers in place of
+    shadow and drain."""
+    found: dict[str, int] = {}
+    for name in array.dataflows:
+        needed = DATAFLOWS[name].registers(
+            array.operand_bits, array.weight_bits, array.accumulator_bits, array.overlap
+        )
+        for place, bits in needed.items():
+            second = array.microarchitecture == "gemmini" and place in ("shadow", "drain")
+            place = "second" if second else place
+            found[place] = max(found.get(place, 0), bits)
+    return found
 
 
 def clocked_bits(array: SystolicArray) -> int:
@@ -65,7 +82,7 @@ def register_activity(
     """Register bits written and hopped.
 
     Args:
-        array: its dataflow, overlap, rows and widths decide.
+        array: its (one) dataflow, overlap, rows and widths decide.
         macs: multiply-accumulates.
         sums: sums that leave the array, partial ones of K-folds included
             (``Moves.sums_written``).

@@ -23,6 +23,7 @@ tests/accelsim/dataflow/dot_model.py, which steps these registers cycle by cycle
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from accelsim.dataflow.counts import Moves, ceil_div
@@ -176,8 +177,14 @@ def moves(m: int, n: int, k: int, rows: int, cols: int) -> Moves:
     return conv_moves(DotTile(1, m, n, k), DotArray(rows, cols))
 
 
-def register_bits(operand: int, weight: int, accumulator: int, overlap: str) -> int:
+def registers(operand: int, weight: int, accumulator: int, overlap: str) -> Mapping[str, int]:
     """Flip-flops per multiplier: its weight and the next one, the operand (broadcast to all
     positions, counted at each), and the product. The tree has about as many adders as a unit has
     multipliers; their registers are counted with the accumulator's width. Accumulators are SRAM."""
-    return 2 * weight + operand + (operand + weight) + accumulator
+    product = operand + weight
+    return {"weights": 2 * weight, "operand": operand, "product": product, "sum": accumulator}
+
+
+def register_bits(operand: int, weight: int, accumulator: int, overlap: str) -> int:
+    """Flip-flops per multiplier."""
+    return sum(registers(operand, weight, accumulator, overlap).values())

@@ -52,6 +52,11 @@ class Dataflow(Protocol):
     def moves(self, m: int, n: int, k: int, rows: int, cols: int) -> Moves:
         """Elements moved for one product."""
 
+    def registers(
+        self, operand: int, weight: int, accumulator: int, overlap: str
+    ) -> Mapping[str, int]:
+        """Flip-flops of one PE by place: registers of two dataflows in one place can be one."""
+
     def register_bits(self, operand: int, weight: int, accumulator: int, overlap: str) -> int:
         """Flip-flops of one PE."""
 
@@ -65,6 +70,12 @@ DATAFLOWS: Mapping[str, Dataflow] = MappingProxyType(
     }
 )
 """Name -> module that holds everything true of the dataflow."""
+
+SPATIAL: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"ws": ("k", "n"), "os": ("m", "n"), "is": ("k", "m")}
+)
+"""Systolic dataflow -> the extents that are laid over rows and columns; the third one streams. One
+array can be built to run several of these."""
 
 CONVENTIONS = ("rtl", "scalesim")
 MAC_INPUTS = ("arriving", "registered")

@@ -5,6 +5,8 @@ PE(i, j) holds A[m0 + j, k0 + i] (the transposed input); the output channels (N)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from accelsim.dataflow import weight_stationary as ws
 from accelsim.dataflow.counts import Moves
 
@@ -48,6 +50,11 @@ def moves(m: int, n: int, k: int, rows: int, cols: int) -> Moves:
     return Moves(swapped.b, swapped.a, swapped.sums_written, swapped.sums_read)
 
 
+def registers(operand: int, weight: int, accumulator: int, overlap: str) -> Mapping[str, int]:
+    """Flip-flops of one PE by place: the held input takes the weight register's."""
+    return ws.registers(weight, operand, accumulator, overlap)
+
+
 def register_bits(operand: int, weight: int, accumulator: int, overlap: str) -> int:
-    """Flip-flops of one PE: the held input takes the weight register's place."""
+    """Flip-flops of one PE."""
     return ws.register_bits(weight, operand, accumulator, overlap)

@@ -8,6 +8,8 @@ equally long whatever its edges. Closed forms established on a register-level mo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from accelsim.dataflow.counts import Moves, ceil_div
 
 OVERLAPS = ("none", "full", "column")
@@ -60,7 +62,13 @@ def moves(m: int, n: int, k: int, rows: int, cols: int) -> Moves:
     )
 
 
-def register_bits(operand: int, weight: int, accumulator: int, overlap: str) -> int:
-    """Flip-flops of one PE: both operands, the sum, and the drain register where there is one."""
+def registers(operand: int, weight: int, accumulator: int, overlap: str) -> Mapping[str, int]:
+    """Flip-flops of one PE by place: both operands, the sum, and the drain register where there is
+    one."""
     drain = accumulator if overlap in ("full", "column") else 0
-    return operand + weight + accumulator + drain
+    return {"row": operand, "column": weight, "sum": accumulator, "drain": drain}
+
+
+def register_bits(operand: int, weight: int, accumulator: int, overlap: str) -> int:
+    """Flip-flops of one PE."""
+    return sum(registers(operand, weight, accumulator, overlap).values())

@@ -8,6 +8,8 @@ the accumulator SRAM. Closed forms established on a register-level model
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from accelsim.dataflow.counts import Moves, ceil_div
 
 OVERLAPS = ("none", "preload", "full", "column")
@@ -64,7 +66,13 @@ def moves(m: int, n: int, k: int, rows: int, cols: int) -> Moves:
     )
 
 
-def register_bits(operand: int, weight: int, accumulator: int, overlap: str) -> int:
-    """Flip-flops of one PE: operand, weight, partial sum, and the shadow weight if there is one."""
+def registers(operand: int, weight: int, accumulator: int, overlap: str) -> Mapping[str, int]:
+    """Flip-flops of one PE by place: operand, weight, partial sum, and the shadow weight if there
+    is one."""
     shadow = weight if overlap in ("full", "column") else 0
-    return operand + weight + accumulator + shadow
+    return {"row": operand, "column": weight, "sum": accumulator, "shadow": shadow}
+
+
+def register_bits(operand: int, weight: int, accumulator: int, overlap: str) -> int:
+    """Flip-flops of one PE."""
+    return sum(registers(operand, weight, accumulator, overlap).values())

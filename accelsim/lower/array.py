@@ -282,7 +282,7 @@ class _Loop:
                 accumulator_read_bytes=work.accumulator_read_bytes,
                 accumulator_write_bytes=work.accumulator_write_bytes,
                 macs=m * block.channels * operands.slots(k),
-                weight_read_bytes=work.weight_read_bytes,
+                weight_read_bytes=work.weight_read_bytes, dataflow=operands.dataflow,
             ),
         )  # fmt: skip
 

@@ -133,7 +133,8 @@ class _Lowering:
         return self._bodies.setdefault((id(emitted), timing), body)
 
     def _array(self, op: Op, step: Step, buffers: Buffers) -> None:
-        operands, candidate = array_op(op, self._workload, self._accelerator.array), step.candidate
+        candidate, array = step.candidate, self._accelerator.array
+        operands = array_op(op, self._workload, array, candidate.tiling.dataflow)
         key = _array_key(operands, step)
         placed = key, step.weights_downward
         shape = self._arrays.get(placed)

@@ -114,7 +114,8 @@ def array_shape(operands: ArrayOp, step: Step, accelerator: Accelerator) -> Arra
     """Loops and tile buffers of an operator. The latter must be what the plan reckoned with."""
     candidate = step.candidate
     nest = array_nest(operands, candidate.tiling)
-    if operands.a.name not in candidate.streamed and accelerator.array.dataflow != "is":
+    held = accelerator.array.flow(operands.dataflow) == "is"
+    if operands.a.name not in candidate.streamed and not held:
         nest = replace(nest, reductions=_alike(nest.reductions))
     layout = as_planned(array_slots(operands, nest, step, accelerator), step, accelerator)
     b, bias, a, out = (offsets(layout, role) for role in ("b", "bias", "a", "out"))

@@ -43,6 +43,9 @@ class Work:
     accumulator_bytes: int
     weight_scratchpad_bytes: int = 0
     """As ``scratchpad_bytes``, which they then are no part of."""
+    register_bits: int = 0
+    """Of an array that can choose between dataflows (``Timing.array``); likewise below."""
+    hop_bits: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def loop_nest(
     first_m, first_k = pixels.counts[0][0], reductions.counts[0][0]
     per_pixel = reductions.channel * wide.groups * size_a
     return Nest(
-        Tiling(pixels.size, blocks.size, reductions.size, order),
+        Tiling(pixels.size, blocks.size, reductions.size, order, operands.dataflow),
         fills,
         TileSizes(
             a=pixels.region * per_pixel,
@@ -145,7 +148,7 @@ def tile_work(
     op, gemm = operands.op, operands.gemm
     outputs = gemm.m * gemm.n * gemm.groups
     first_k = reductions.counts[0][0]
-    array = vector = pad = side = accumulators = 0
+    array = vector = pad = side = accumulators = registers = hops = 0
     for block, many_blocks in blocks.shapes:
         for m, many_m in pixels.counts:
             number, sums = many_blocks * many_m, m * block.channels
@@ -163,7 +166,9 @@ def tile_work(
                 pad += tasks * read[0]
                 side += tasks * read[1]
                 accumulators += tasks * (task.accumulator_read_bytes + task.accumulator_write_bytes)
-    return Work(array, vector, pad, accumulators, side)
+                registers += tasks * task.registers.written_bits
+                hops += tasks * task.registers.hop_bits
+    return Work(array, vector, pad, accumulators, side, registers, hops)
 
 
 def overlapped(work: Work, outputs: int, kept: int, reductions: int) -> int:
@@ -240,6 +245,7 @@ def realise(
     tiles = fills.outputs * ceil_div(operands.gemm.k, tiling.k)
     name = f"{variant}/m{tiling.m}n{tiling.n}k{tiling.k}"
     name += "" if tiling.order == "nmk" else f"-{tiling.order}"
+    name += f"-{tiling.dataflow}" if tiling.dataflow else ""
     prefetch = hidden is not None
     filled = constants if timing.split else 0
     beginning = layout.prefetchable if prefetch else 0
@@ -263,6 +269,8 @@ def realise(
         accumulator_bytes=work.accumulator_bytes,
         macs=operands.macs,
         vector_ops=operands.op.vector_ops,
+        register_bits=work.register_bits,
+        hop_bits=work.hop_bits,
     )
 
 
@@ -332,12 +340,14 @@ def nests(
     channels: tuple[int, ...] | None = None,
     reductions: tuple[int, ...] | None = None,
     orders: tuple[str, ...] | None = None,
+    dataflows: tuple[str, ...] | None = None,
 ) -> Iterator[Nest]:
     """All loop nests whose sums fit half of the accumulator SRAM.
 
     ``channels``, ``reductions``, ``orders``: sizes of n and k and loop orders to try in place of
-    all sensible ones (:func:`~accelsim.mapping.orders.sensible_orders`). Row-stationary arrays: no
-    more than :data:`ROW_CHANNELS` (and so on) of each, of m the largest that fit and the smallest.
+    all sensible ones (:func:`~accelsim.mapping.orders.sensible_orders`); ``dataflows``: of the
+    array's ``choices`` only these. Row-stationary arrays: no more than :data:`ROW_CHANNELS` (and so
+    on) of each, of m the largest that fit and the smallest.
     """
     array = accelerator.array
     budget = accumulator_tile_elements(accelerator)
@@ -348,19 +358,20 @@ def nests(
         channels, reductions = spread(channels, ROW_CHANNELS), spread(reductions, ROW_REDUCTIONS)
     pixels = [pixel_tiles(operands, size) for size in pixel_sizes]
     cuts = [reduction_tiles(operands, size) for size in reductions]
+    ways = [replace(operands, dataflow=choice) for choice in dataflows or array.choices]
     for size in channels:
         blocks = block_tiles(operands, size)
         fitting = [m for m in pixels if m.counts[0][0] * blocks.widest.channels <= budget]
         if rows and len(fitting) > ROW_PIXELS:
             fitting = [*fitting[: ROW_PIXELS - 1], fitting[-1]]
         wide, per_run = blocks.widest.channels, blocks.blocks // blocks.runs
-        for m, k in product(fitting, cuts):
-            work = tile_work(operands, m, blocks, k, timing)
+        for m, k, way in product(fitting, cuts, ways):
+            work = tile_work(way, m, blocks, k, timing)
             reuse = timing.reuses
             for order in orders or sensible_orders(per_run, m.tiles, k.tiles, reuse=reuse):
                 sums = live_sums(operands.gemm, m.counts[0][0], wide, order, k.tiles)
                 if sums <= budget:
-                    yield loop_nest(operands, m, blocks, k, order, timing, work)
+                    yield loop_nest(way, m, blocks, k, order, timing, work)
 
 
 def accumulator_tile_elements(accelerator: Accelerator) -> int:

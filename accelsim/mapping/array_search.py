@@ -50,6 +50,8 @@ class Nests:
     scratchpad: Ints
     weight_scratchpad: Ints
     accumulator: Ints
+    registers: Ints
+    hops: Ints
     a_bytes: Ints
     b_bytes: Ints
     bias_bytes: Ints
@@ -67,7 +69,7 @@ def columns(nests: Sequence[Nest], operands: ArrayOp) -> Nests:
             n.fills.outputs * -(-k // n.tiling.k),
             n.sizes.a, n.sizes.b, n.sizes.bias, n.sizes.out,
             n.kept, n.compute, n.final, n.work.scratchpad_bytes, n.work.weight_scratchpad_bytes,
-            n.work.accumulator_bytes,
+            n.work.accumulator_bytes, n.work.register_bits, n.work.hop_bits,
             n.a_bytes, n.b_bytes, n.bias_bytes, n.b_stored, n.bias_stored, n.first_a,
         )
         for n in nests
@@ -95,7 +97,8 @@ def fits_int64(nests: Sequence[Nest], accelerator: Accelerator) -> bool:
     )  # fmt: skip
     fills = (n.fills for n in nests)
     count = max(max(f.weights, f.inputs, f.biases, f.outputs) for f in fills)
-    return most * scale < LARGEST and count * LONGEST_SETUP < LARGEST
+    bits = max(n.work.register_bits for n in nests)
+    return bits < LARGEST and most * scale < LARGEST and count * LONGEST_SETUP < LARGEST
 
 
 @dataclass(frozen=True)
@@ -219,7 +222,7 @@ class _Figures:
             pad = t.scratchpad + self._read - filled + self._written
             side = t.weight_scratchpad + filled
             cost = self._goal.column_costs(
-                cycles, moved, pad, side, t.accumulator, self._operands.op
+                cycles, moved, pad, side, t.accumulator, t.registers, t.hops, self._operands.op
             )
         fits = buffer <= room
         if self._weights is not None:

@@ -62,7 +62,7 @@ class ArrayTiming:
     def _systolic(self, shape: TileShape) -> Passage:
         array = self._array
         m, n, k, groups = shape.m, shape.n, shape.k, shape.groups
-        rows, cols, flow = array.rows, array.cols, array.dataflow
+        rows, cols, flow = array.rows, array.cols, array.flow(shape.dataflow)
         if shape.sparsity is not None:
             cycles = sparse.sparse_gemm_cycles(
                 m, n, k, rows, cols, shape.sparsity, flow, array.overlap,

@@ -38,6 +38,8 @@ class FixedMapping:
     """Tensors that stay in the backing memory; ``inputs`` and ``output`` stand for the operator's
     own. An empty list: everything is resident. None: open."""
     location: Location | None = None
+    dataflow: str | None = None
+    """One of the array's dataflows."""
 
     def matches(self, op: Op) -> bool:
         """Whether it is about ``op``."""
@@ -149,6 +151,7 @@ def _require_legal(
         fixed.n if fixed.n is not None else 1,
         fixed.k if fixed.k is not None else (1 if op.gemm is None else op.gemm.k),
         fixed.order or "nmk",
+        fixed.dataflow or "",
     )
     streamed = _streamed(op, fixed.stream or ())
     found = objections(op, workload, given, streamed, accelerator)
@@ -174,11 +177,13 @@ def _array_pool(
 ) -> list[Candidate]:
     operands = array_op(op, workload, accelerator.array)
     pixels = (*row_sizes(operands), *part_row_sizes(operands)) if fixed.m is None else (fixed.m,)
+    several = bool(accelerator.array.alternatives)  # else it is the only one, or refused before
     loops = nests(
         operands, accelerator, timing, pixels,
         channels=None if fixed.n is None else (fixed.n,),
         reductions=None if fixed.k is None else (fixed.k,),
         orders=None if fixed.order is None else (fixed.order,),
+        dataflows=(fixed.dataflow,) if fixed.dataflow and several else None,
     )  # fmt: skip
     before = array_pool_cycles(op, workload, timing)
     hides = (before, None) if operands.constant else (None,)

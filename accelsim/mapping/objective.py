@@ -24,8 +24,9 @@ MOST = 2.0**62
 class Objective:
     """Costs on one accelerator: ``latency`` in cycles, ``traffic`` in DRAM bytes, ``energy`` in
     picojoule (DRAM, both halves of the scratchpad, accumulators, array, vector unit, and leakage
-    over the estimated cycles), ``edp`` in picojoule plus ``picojoule_per_cycle`` times cycles: the
-    tangent of energy x delay at some plan (the product itself is no sum over operators, see
+    over the estimated cycles; registers and wires of the array where it can choose between
+    dataflows), ``edp`` in picojoule plus ``picojoule_per_cycle`` times cycles: the tangent of
+    energy x delay at some plan (the product itself is no sum over operators, see
     ``stages.memory.plan_edp``). Raises AccelsimError for an unknown name and, where energies count,
     what :func:`accelsim.cost.energy.unit_energies` raises."""
 
@@ -54,6 +55,8 @@ class Objective:
             + units.accumulator_byte * candidate.accumulator_bytes
             + units.mac * candidate.macs
             + units.vector_op * candidate.vector_ops
+            + units.register_bit * candidate.register_bits
+            + units.hop_bit * candidate.hop_bits
             + (units.static_cycle + self._cycle) * candidate.cycles
         )
 
@@ -64,6 +67,8 @@ class Objective:
         scratchpad: Ints,
         weight_scratchpad: Ints,
         accumulators: Ints,
+        registers: Ints,
+        hops: Ints,
         op: Op,
     ) -> Ints:
         """:meth:`column_cost` of many ways to run one operator, from their figures."""
@@ -80,6 +85,8 @@ class Objective:
             + units.accumulator_byte * accumulators
             + units.mac * op.macs
             + units.vector_op * op.vector_ops
+            + units.register_bit * registers
+            + units.hop_bit * hops
             + (units.static_cycle + self._cycle) * cycles
         )
         # Beyond 64 bits all are as bad as each other.

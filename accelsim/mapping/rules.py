@@ -8,6 +8,7 @@ something that fits.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from accelsim.arch.parts import Accelerator
@@ -41,17 +42,17 @@ def fold(operands: ArrayOp, accelerator: Accelerator) -> Tiling:
     """One fold of the array per tile: what the array holds at once stays in it while the third
     dimension streams past, as far as half of the accumulators allows."""
     array, gemm = accelerator.array, operands.gemm
-    rows, cols = array.rows, array.cols
-    if array.dataflow == "os":
+    rows, cols, flow = array.rows, array.cols, array.flow(operands.dataflow)
+    if flow == "os":
         m, n, k = rows, min(cols, gemm.n), gemm.k
-    elif array.dataflow == "is":
+    elif flow == "is":
         m, n, k = cols, gemm.n, min(rows, gemm.k)
-    elif array.dataflow == "rs":  # sums stay on the chip, and the array takes what it can
+    elif flow == "rs":  # sums stay on the chip, and the array takes what it can
         m, n, k = gemm.m, gemm.n, gemm.k
     else:
         m, n, k = gemm.m, min(cols, gemm.n), min(reduction_unit(operands, array), gemm.k)
     sums = accumulator_tile_elements(accelerator)
-    room = sums // min(m, gemm.m) if array.dataflow == "is" else sums
+    room = sums // min(m, gemm.m) if flow == "is" else sums
     n = max(1, min(n, room))
     return Tiling(whole_rows(operands, max(1, min(m, sums // n))), n, k, "nmk")
 
@@ -154,7 +155,30 @@ def ruled_vector(
 
 
 def ruled_nest(rule: str, operands: ArrayOp, accelerator: Accelerator, timing: Timing) -> Nest:
-    """The loop nest that a rule gives an array operator, whatever of it is resident."""
+    """The loop nest that a rule gives an array operator, whatever of it is resident. Of several
+    dataflows that of the fewest cycles (estimated with all activations resident, where there is a
+    cache) among those whose tile buffers fit with everything streaming; of equals the first."""
+    found = [
+        _nest(rule, replace(operands, dataflow=choice), accelerator, timing)
+        for choice in accelerator.array.choices
+    ]
+    if len(found) == 1:
+        return found[0]
+    pad, own = accelerator.scratchpad, accelerator.weight_sram
+    everything = frozenset((*operands.op.inputs, operands.op.output))
+
+    def merit(nest: Nest) -> tuple[bool, int]:
+        streaming, usual = (
+            realise(nest, operands, moved, rule, accelerator, timing, hidden=None)
+            for moved in (everything, everything if pad.cacheless else frozenset[str]())
+        )
+        too_much = own is not None and streaming.weight_buffer_bytes > own.bytes
+        return too_much or streaming.buffer_bytes > pad.bytes, usual.cycles
+
+    return min(found, key=merit)
+
+
+def _nest(rule: str, operands: ArrayOp, accelerator: Accelerator, timing: Timing) -> Nest:
     tiling = RULES[rule](operands, accelerator)
     return loop_nest(
         operands,
@@ -187,6 +211,7 @@ def objections(
             found.append((f"{name} must be between 1 and {limit}", f"{name}: {limit}"))
     if tiling.order not in ORDERS:
         found.append((f"no loop order '{tiling.order}'", "one of: " + ", ".join(ORDERS)))
+    found += _wrong_dataflow(op, tiling.dataflow, accelerator)
     if op.gemm is None or found:
         return found
     operands = array_op(op, workload, accelerator.array)
@@ -215,3 +240,13 @@ def _excess_sums(gemm: Gemm, tiling: Tiling, accelerator: Accelerator) -> list[t
         return [(why, "a smaller m or n, or larger accumulators")]
     why += f": '{tiling.order}' with k cut keeps those of every output tile inside k"
     return [(why, "nmk, a whole k, or larger accumulators")]
+
+
+def _wrong_dataflow(op: Op, choice: str, accelerator: Accelerator) -> list[tuple[str, str]]:
+    """As :func:`objections`, of a dataflow alone (empty: none is asked for)."""
+    known = accelerator.array.dataflows
+    if op.gemm is None and choice:
+        return [("an operator of the vector unit has no dataflow", "leave 'dataflow' out")]
+    if choice and choice not in known:
+        return [(f"the array has no dataflow '{choice}'", "it has: " + ", ".join(known))]
+    return []

@@ -32,9 +32,11 @@ class Space:
     channels: int
     reductions: int
     tilings: int
-    """Loop nests (sizes and orders) whose sums fit the accumulators."""
+    """Loop nests (sizes, orders and dataflows) whose sums fit the accumulators."""
     residencies: int
     """Choices of what is resident and what streams."""
+    dataflows: int
+    """Assignments of loops to rows and columns of the array that each tiling is tried with."""
     mappings: int
     """Tilings x residencies, with and without early weights."""
     orders: Mapping[str, int] = field(default_factory=dict)
@@ -68,9 +70,9 @@ def search_space(op: Op, workload: Workload, accelerator: Accelerator, timing: T
         tilings = list(vector_tilings(op, workload, accelerator.vector.lanes, wide=True))
         count = len(tilings)
         if accelerator.scratchpad.cacheless:
-            return Space(count, 1, 1, count, residencies, count * residencies)
+            return Space(count, 1, 1, count, residencies, 1, count * residencies)
         # With everything resident there is one tile.
-        return Space(count, 1, 1, count, residencies, 1 + count * (residencies - 1))
+        return Space(count, 1, 1, count, residencies, 1, 1 + count * (residencies - 1))
     operands = array_op(op, workload, accelerator.array)
     sizes = row_sizes(operands)
     found = Counter(n.tiling.order for n in nests(operands, accelerator, timing, sizes))
@@ -82,6 +84,7 @@ def search_space(op: Op, workload: Workload, accelerator: Accelerator, timing: T
         len(reduction_sizes(operands, reduction_unit(operands, accelerator.array))),
         count,
         residencies,
+        len(accelerator.array.choices),
         count * residencies * early,
         {order: found[order] for order in ORDERS if found[order]},
     )
@@ -122,7 +125,8 @@ def array_cycles(
     """Cycles of all array tasks of an operator in this way."""
     if op.gemm is None:
         return 0
-    operands, tiling = array_op(op, workload, accelerator.array), candidate.tiling
+    tiling = candidate.tiling
+    operands = array_op(op, workload, accelerator.array, tiling.dataflow)
     nest = loop_nest(
         operands,
         pixel_tiles(operands, tiling.m),

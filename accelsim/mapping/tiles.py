@@ -137,6 +137,8 @@ class TileShape:
     """B is a weight."""
     sparsity: tuple[int, int] | None = None
     """(N, M) of weights that are stored without their zeros."""
+    dataflow: str = ""
+    """Which of the array's dataflows runs it; empty: the only one it has."""
     layer: Window | Gemm | None = field(default=None, compare=False)
     """The operator that the tile is part of: row-stationary arrays and arrays of dot products look
     at it. Not compared, since nothing else depends on it."""
@@ -156,6 +158,8 @@ class ArrayOp:
     output: Tensor
     sparsity: tuple[int, int] | None = None
     """(N, M) if the weights are stored without their zeros."""
+    dataflow: str = ""
+    """Which of the array's dataflows runs it; empty: the only one it has."""
 
     @property
     def constant(self) -> bool:
@@ -175,7 +179,7 @@ class ArrayOp:
         """Shape of the tile of ``m`` pixels, the channels of ``block`` and ``k`` reductions."""
         return TileShape(
             m, block.n, k, block.groups, element_bytes(self.a), element_bytes(self.b),
-            self.bias_bytes(block), first, self.constant, self.sparsity,
+            self.bias_bytes(block), first, self.constant, self.sparsity, self.dataflow,
             self.op.window or self.gemm,
         )  # fmt: skip
 
@@ -214,16 +218,18 @@ class ArrayOp:
         return m[1] * block.channels * element_bytes(self.output)
 
 
-def array_op(op: Op, workload: Workload, array: SystolicArray | None = None) -> ArrayOp:
-    """Resolve the operands of an operator with a :class:`Gemm`. ``array``: the one that runs it;
-    only constant weights are sparse."""
+def array_op(
+    op: Op, workload: Workload, array: SystolicArray | None = None, dataflow: str = ""
+) -> ArrayOp:
+    """Resolve the operands of an operator with a :class:`Gemm`. ``array``: the one that runs it
+    (in ``dataflow``, one of its ``choices``); only constant weights are sparse."""
     assert op.gemm is not None, f"{op.name} is not an array operator"
     tensors = workload.tensors
     b = op.weight if op.weight is not None else op.inputs[-1]
     bias = tensors[op.bias] if op.bias is not None else None
     sparsity = array.sparsity if array is not None and op.weight is not None else None
     return ArrayOp(
-        op, op.gemm, tensors[op.inputs[0]], tensors[b], bias, tensors[op.output], sparsity
+        op, op.gemm, tensors[op.inputs[0]], tensors[b], bias, tensors[op.output], sparsity, dataflow
     )
 
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from accelsim.arch.parts import Accelerator
 from accelsim.arch.protection import STRUCTURES, protection_of
+from accelsim.cost.registers import RegisterActivity, register_activity
 from accelsim.dataflow.counts import ceil_div
 from accelsim.dataflow.sparse import compressed_k
 from accelsim.mapping.array_timing import ArrayTiming
@@ -33,6 +34,9 @@ from accelsim.mapping.tiles import TileShape
 from accelsim.workload.graph import Op, OpKind
 
 Ints = NDArray[np.int64]
+
+NO_REGISTERS = RegisterActivity(0, 0)
+"""Where no dataflow is chosen: the same in every mapping, but for sums of K-folds."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class ArrayWork:
     accumulator_write_bytes: int
     weight_read_bytes: int = 0
     """Of ``sram_read_bytes``, those out of the weight scratchpad of a machine that has one."""
+    registers: RegisterActivity = NO_REGISTERS
+    """Of an array that can choose between dataflows: what else its choice moves."""
 
 
 @dataclass(frozen=True)
@@ -266,7 +272,21 @@ class Timing:
         operands = self._operands(shape, done.a_bytes, sram - done.a_bytes, held)
         ports = max(operands, ceil_div(max(read, written), self._sum_port))
         cycles = max(done.cycles, ports) + self._array_fixed
-        return ArrayWork(cycles, sram, read, written, held if self.split else 0)
+        weights, registers = held if self.split else 0, self._registers(shape, done.sums_written)
+        return ArrayWork(cycles, sram, read, written, weights, registers)
+
+    def _registers(self, shape: TileShape, sums: int) -> RegisterActivity:
+        """What the registers of an array of several dataflows do in one task."""
+        if not self._accelerator.array.alternatives:
+            return NO_REGISTERS
+        array = self._accelerator.array.running(shape.dataflow)
+        held = shape.m if array.dataflow == "is" else shape.n
+        return register_activity(
+            array,
+            macs=shape.m * shape.n * shape.k * shape.groups,
+            sums=sums,
+            stationary=held * shape.k * shape.groups,
+        )
 
     def _operands(self, shape: TileShape, a: int, rest: int, held: int) -> int:
         """Cycles in which the scratchpad hands the array ``a`` bytes of activations and ``rest``
@@ -275,7 +295,7 @@ class Timing:
         own = 0
         if weights is not None:  # each of the split memories has its own port
             own, rest = _run(held, array_share(weights)), rest - held
-        array = self._accelerator.array
+        array = self._accelerator.array.running(shape.dataflow)
         if memory.bank_ports is not None and covers(shape, array):
             fetch = gather_cycles(memory) * gather_rounds(shape, array, memory)
             return max(own, fetch + _run(rest, array_share(memory)))

@@ -186,7 +186,11 @@ class _Clock:
         return self._product(op, region)
 
     def _product(self, op: Op, region: Region) -> tuple[int, int]:
-        operands, timing = array_op(op, self._workload, self._array), self._timing
+        """With several dataflows that of the fewest cycles."""
+        return min(self._one_way(op, region, choice) for choice in self._array.choices)
+
+    def _one_way(self, op: Op, region: Region, choice: str) -> tuple[int, int]:
+        operands, timing = array_op(op, self._workload, self._array, choice), self._timing
         gemm = operands.gemm
         m = gemm.m * region.rows[1] // region.grid.rows
         groups = max(1, region.cols[1] // gemm.n) if gemm.groups > 1 else 1

@@ -203,13 +203,16 @@ def layers(variant: VariantRecord) -> RenderableType | None:
         return None
     total = sum(row.get("advance_cycles", 0) for row in variant.layers)
     top = sorted(variant.layers, key=lambda row: -row.get("advance_cycles", 0))[:TOP_LAYERS]
-    lines = table(("operator", "kind", "busiest"), ("cycles", "of latency", "MAC rate", "DRAM"))
+    flows = ("dataflow",) if any("dataflow" in row for row in top) else ()
+    words = ("operator", "kind", *flows, "busiest")
+    lines = table(words, ("cycles", "of latency", "MAC rate", "DRAM"))
     for row in top:
         advance = row.get("advance_cycles", 0)
         moved = row.get("dram_read_bytes", 0) + row.get("dram_write_bytes", 0)
         lines.add_row(
             name(row.get("op", ""), 36),
             name(row.get("kind", ""), 14),
+            *(name(row.get(key, ""), 10) for key in flows),
             name(row.get("bound", ""), 10),
             f"{advance:,}",
             percent(advance / total) if total else "",

@@ -103,7 +103,7 @@ class _Writer:
                 work.dram_read_bytes, work.dram_write_bytes,
                 work.sram_read_bytes, work.sram_write_bytes,
                 work.accumulator_read_bytes, work.accumulator_write_bytes,
-                work.macs, work.vector_ops, work.weight_read_bytes,
+                work.macs, work.vector_ops, work.weight_read_bytes, work.dataflow,
             )
         )  # fmt: skip
 

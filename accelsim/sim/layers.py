@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from accelsim.arch.parts import SystolicArray
 from accelsim.program import Block, Program, distinct
 from accelsim.sim.digest import Shift, moved
 from accelsim.sim.folded import Event, FoldedTrace, Item, Recurrence
 from accelsim.sim.idle import idle_gaps
 from accelsim.sim.places import Places
 from accelsim.sim.summary import COMPUTE, IDLE, LayerRow
+from accelsim.taskgraph import TaskKind
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,20 @@ def work_totals(program: Program) -> WorkTotals:
     for block in program.blocks:
         did.add(block)
     return did
+
+
+def dataflows_of(program: Program, arrays: Mapping[int, SystolicArray]) -> dict[str, str]:
+    """Operator -> the dataflow that the array runs it with; several in alphabetical order, since
+    its parts on several cores may differ. ``arrays``: those of the cores by number (a program of
+    one core: of number 0)."""
+    found: dict[str, set[str]] = {}
+    for block in program.blocks:
+        for command, _ in distinct(block.body):
+            if command.work.kind is TaskKind.ARRAY:
+                core = program.queues[command.queue].rpartition(".")[0].removeprefix("core")
+                flow = arrays[int(core or 0)].flow(command.work.dataflow)
+                found.setdefault(block.op, set()).add(flow)
+    return {op: ", ".join(sorted(names)) for op, names in found.items()}
 
 
 def busiest(busy: Mapping[str, int]) -> str:

@@ -87,7 +87,7 @@ def trace_of(document: dict[str, Any]) -> Trace:
     value_shapes = [_value_shape(owner) for owner in items_of(owners, "owners")]
     budget = _Budget()
     value_widths = [2] * len(value_shapes)
-    task_widths = [_FIXED + deps + 3 * (r + w) for _, _, _, deps, r, w in task_shapes]
+    task_widths = [_FIXED + deps + 3 * (r + w) for _, _, _, deps, r, w, _ in task_shapes]
     all_values = tuple(
         _value(position, value_shapes[shape], numbers)
         for position, (shape, numbers) in enumerate(_expand(values, value_widths, budget))
@@ -109,7 +109,7 @@ def _task_record(
     if task.id != position or row.task != position:
         raise AssertionError(f"position {position} holds task {task.id} and row {row.task}")
     key = (task.op, task.kind.value, task.resources, len(task.deps), len(task.reads),
-           len(task.writes))  # fmt: skip
+           len(task.writes), *([task.dataflow] if task.dataflow else ()))  # fmt: skip
     numbers = [task.step, task.tile, task.cycles, row.ready, row.start, row.end]
     numbers += [getattr(task, name) for name in _COUNTS]
     numbers += [position - dep for dep in task.deps]
@@ -121,7 +121,7 @@ def _task_record(
 def _task(
     position: int, shape: _TaskShape, numbers: tuple[int, ...], values: int
 ) -> tuple[Task, TraceRow]:
-    op, kind, resources, deps, reads, _ = shape
+    op, kind, resources, deps, reads, _, dataflow = shape
     step, tile, cycles, ready, start, end, *rest = numbers
     counts, rest = rest[: len(_COUNTS)], rest[len(_COUNTS) :]
     back, rest = rest[:deps], rest[deps:]
@@ -137,7 +137,8 @@ def _task(
     task = Task(
         position, op, step, tile, kind, resources, cycles,
         tuple(position - distance for distance in back),
-        accesses[:reads], accesses[reads:], *counts,
+        accesses[:reads], accesses[reads:], **dict(zip(_COUNTS, counts, strict=True)),
+        dataflow=dataflow,
     )  # fmt: skip
     return task, TraceRow(position, ready, start, end)
 
@@ -262,13 +263,16 @@ def _record(item: object, widths: list[int]) -> Record:
 
 # --- reading with suspicion ---------------------------------------------------------------------
 
-_TaskShape = tuple[str, TaskKind, tuple[str, ...], int, int, int]
+_TaskShape = tuple[str, TaskKind, tuple[str, ...], int, int, int, str]
 
 
 def _task_shape(item: object, known: tuple[str, ...]) -> _TaskShape:
-    if not isinstance(item, list) or len(item) != 6:
+    if not isinstance(item, list) or len(item) not in (6, 7):
         bad("a task shape is malformed")
-    op, kind, resources, *lengths = item
+    op, kind, resources, *lengths = item[:6]
+    dataflow = item[6] if len(item) == 7 else ""  # where the array has several
+    if not isinstance(dataflow, str):
+        bad("a task shape has a dataflow that is no text")
     if not isinstance(op, str) or not isinstance(kind, str) or kind not in set(TaskKind):
         bad("a task shape names no operator or an unknown kind")
     used = names_of(resources, "resources of a task")
@@ -276,7 +280,7 @@ def _task_shape(item: object, known: tuple[str, ...]) -> _TaskShape:
         bad("a task uses an unknown resource")
     if any(type(length) is not int or length < 0 for length in lengths):
         bad("a task shape has a wrong number of accesses")
-    return op, TaskKind(kind), used, *lengths
+    return op, TaskKind(kind), used, *lengths, dataflow
 
 
 def _value_shape(item: object) -> tuple[str, str, str, str]:

@@ -150,6 +150,7 @@ class _Tables:
                     for name in (_MORE_COUNTS if work.weight_read_bytes else _COUNTS)
                 ],
                 work.region,
+                *([work.dataflow] if work.dataflow else ()),
             ],
         )
 
@@ -232,7 +233,10 @@ def _block(row: object, bodies: list[tuple[Node, ...]], lists: list[tuple[Buffer
 
 
 def _work(row: object) -> Work:
-    kind, reads, writes, counts, region = _fields(row, 5)
+    entries = items_of(row, "a record")
+    named = len(entries) == 6  # by its dataflow, where the array has several
+    kind, reads, writes, counts, region = _fields(entries[:5] if named else entries, 5)
+    flow = _text(entries[5]) if named else ""
     if not isinstance(kind, str) or kind not in set(TaskKind):
         bad("a command does something unknown")
     split = isinstance(counts, list) and len(counts) == len(_MORE_COUNTS)
@@ -242,8 +246,9 @@ def _work(row: object) -> Work:
         bad("a command moves or computes less than nothing")
     pairs = [*zip(names, numbers, strict=True)]
     return Work(
-        TaskKind(kind), _touches(reads), _touches(writes), **dict(pairs), region=_text(region)
-    )
+        TaskKind(kind), _touches(reads), _touches(writes), **dict(pairs), region=_text(region),
+        dataflow=flow,
+    )  # fmt: skip
 
 
 def _touches(rows: object) -> tuple[Touch, ...]:

@@ -5,10 +5,10 @@ What is measured and what is assumed, block by block:
 - contents of scratchpad (both halves of a split one) and accumulators: exposure from the trace,
   P(SDC | live) from the campaign. The bits are those ever allocated; memory that is never allocated
   is not safety-related and does not count, neither its upsets nor its area.
-- registers of the array and of the vector unit, control and address flip-flops: bits from the
-  architecture, always exposed. The stated safe fraction of unmeasured logic (50 % when nothing is
-  known) already stands for the times at which a register holds nothing of use: a busy share on top
-  would derate twice. A hang without a watchdog is dangerous.
+- registers of the array (those of all its dataflows) and of the vector unit, control and address
+  flip-flops: bits from the architecture, always exposed. The stated safe fraction of unmeasured
+  logic (50 % when nothing is known) already stands for the times at which a register holds nothing
+  of use: a busy share on top would derate twice. A hang without a watchdog is dangerous.
 - DRAM contents: weights and every activation that the plan keeps there at some time, each with a
   place of its own, exposed for the whole period, every upset taken as dangerous.
 - permanent faults: a density times the area in use, every fault taken as dangerous.

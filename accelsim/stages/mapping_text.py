@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from accelsim.arch.parts import SystolicArray
 from accelsim.config.types import RunConfig
+from accelsim.dataflow.gemm import SPATIAL
 from accelsim.mapping import lower_bounds
 from accelsim.mapping.space import Choice, choices
 from accelsim.plan import Candidate, MemoryPlan
@@ -32,6 +34,7 @@ def explain_mapping(config: RunConfig, workload: Workload) -> str:
     lines = [
         f"mapping of {printable(workload.name)} on {printable(machine.name)}",
         _how(config, plan),
+        f"spatial: {spatial_text(machine.array)}",
         f"lower bounds: {_bounds(lower_bounds(workload, machine))}",
         f"all steps one after the other, estimated: {sum(c.chosen.cycles for c in found):,} cycles",
         "",
@@ -43,7 +46,7 @@ def explain_mapping(config: RunConfig, workload: Workload) -> str:
     ]
     conflicts = " (slots and conflicts of its banks)" if machine.scratchpad.bank_ports else ""
     for choice in found:
-        lines += _choice(choice, conflicts)
+        lines += _choice(choice, machine.array, conflicts)
     return "\n".join(lines)
 
 
@@ -68,20 +71,35 @@ def _weights(chosen: Candidate) -> str:
     return f" and {held:,} B of weights" + (f" ({first:,} B of them early)" if first else "")
 
 
-def _choice(choice: Choice, conflicts: str) -> list[str]:
+def spatial_text(array: SystolicArray) -> str:
+    """What is laid over rows and columns of an array; of several possibilities all."""
+    found = " or ".join(_extents(dataflow) for dataflow in array.dataflows)
+    chosen = ", chosen for every operator" if array.alternatives else ""
+    return f"{found} on {array.rows} x {array.cols}{chosen}"
+
+
+def _extents(dataflow: str) -> str:
+    """``k x n (ws)``; only systolic dataflows lay out two of the three extents."""
+    extents = SPATIAL.get(dataflow)
+    return f"{extents[0]} x {extents[1]} ({dataflow})" if extents else dataflow
+
+
+def _choice(choice: Choice, array: SystolicArray, conflicts: str) -> list[str]:
     space, chosen = choice.space, choice.chosen
-    sizes = f"{space.pixels} x {space.channels} x {space.reductions}"
+    sizes = f"{space.pixels} x {space.channels} x {space.reductions} sizes"
+    sizes += f" x {space.dataflows} spatial" if space.dataflows > 1 else ""
     kept = "" if choice.kept is None else f"; {choice.kept} kept"
     orders = ", ".join(f"{count:,} {order}" for order, count in space.orders.items())
     orders = f" ({orders})" if orders else ""
     tiling = chosen.tiling
+    spatial = f"{spatial_text(array.running(tiling.dataflow))}, " if tiling.dataflow else ""
     moved = ", ".join(sorted(printable(name) for name in chosen.streamed)) or "nothing"
     lines = [
         f"{printable(choice.op)} ({choice.kind})",
-        f"  space   {sizes} sizes -> {space.tilings:,} tilings{orders} x {space.residencies} "
+        f"  space   {sizes} -> {space.tilings:,} tilings{orders} x {space.residencies} "
         f"residencies -> {space.mappings:,} mappings{kept}",
-        f"  chosen  m {tiling.m:,} n {tiling.n:,} k {tiling.k:,} {tiling.order}, streams {moved}, "
-        f"buffers {chosen.buffer_bytes:,} B{_weights(chosen)}, moves "
+        f"  chosen  m {tiling.m:,} n {tiling.n:,} k {tiling.k:,} {tiling.order}, {spatial}"
+        f"streams {moved}, buffers {chosen.buffer_bytes:,} B{_weights(chosen)}, moves "
         f"{chosen.dram_read_bytes + chosen.dram_write_bytes:,} B",
         f"  cycles  {chosen.cycles:,} estimated, at least {_bounds(choice.bounds)}",
     ]

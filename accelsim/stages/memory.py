@@ -40,7 +40,7 @@ def given_mapping(config: RunConfig) -> Given:
     fixed = tuple(
         FixedMapping(
             entry.pattern, entry.m, entry.n, entry.k, entry.order, entry.stream,
-            config.locations.get(f"mapping.layers.{entry.pattern}"),
+            config.locations.get(f"mapping.layers.{entry.pattern}"), entry.dataflow,
         )
         for entry in config.mapping.layers
     )  # fmt: skip

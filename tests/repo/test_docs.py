@@ -148,7 +148,7 @@ def machine_row(path: Path) -> str:
     """A line of the README's table of shipped machines."""
     machine = load_accelerator(path)
     array, on_chip = machine.array, machine.scratchpad.bytes + machine.accumulators.bytes
-    kind = f"{array.rows} x {array.cols} {array.dataflow}"
+    kind = f"{array.rows} x {array.cols} {'/'.join(array.dataflows)}"
     kind += f", {array.sparsity[0]}:{array.sparsity[1]} sparse" if array.sparsity else ""
     memories = [machine.dram, *([machine.weight_memory] if machine.weight_memory else [])]
     rates = " + ".join(f"{m.kind} {m.bytes_per_second / 1e9:g} GB/s" for m in memories)

@@ -274,8 +274,9 @@ def _figure(value: float | None) -> Cell:
 
 
 def _layer_table(rows: Sequence[Row]) -> Table:
+    flows = [("Dataflow", "chosen for the operator")] if _several_dataflows(rows) else []
     head = columns(
-        "Operator", "#Step", "Kind", ("Mapping", "tiling chosen for the operator"),
+        "Operator", "#Step", "Kind", ("Mapping", "tiling chosen for the operator"), *flows,
         ("#Cycles", "how far the layer moves the end of the run; sums to the latency"),
         ("#Stalled", "of these cycles: neither array nor vector unit works"),
         ("#Span", "first to last task, prefetching included"),
@@ -284,12 +285,16 @@ def _layer_table(rows: Sequence[Row]) -> Table:
         "#MACs", "#DRAM in", "#DRAM out",
         ("#Energy", "all components; leakage and clock by the cycles of the layer"),
     )  # fmt: skip
-    return Table(
-        "Operators in order of execution", head, tuple(_layer_row(row) for row in rows), open=True
-    )
+    cells = tuple(_layer_row(row, with_dataflow=bool(flows)) for row in rows)
+    return Table("Operators in order of execution", head, cells, open=True)
 
 
-def _layer_row(row: Row) -> tuple[Any, ...]:
+def _several_dataflows(rows: Sequence[Row]) -> bool:
+    """Whether the array had a choice: only then do the rows say what it was."""
+    return any("dataflow" in row for row in rows)
+
+
+def _layer_row(row: Row, *, with_dataflow: bool) -> tuple[Any, ...]:
     parts = [row.get(f"energy_{key}_j") for key in performance.ENERGY_COLOURS]
     known = [part for part in parts if part is not None]
     energy = sum(known) if known else None
@@ -298,6 +303,7 @@ def _layer_row(row: Row) -> tuple[Any, ...]:
         num(row["step"], str(row["step"])),
         word(row.get("kind")),
         word(row.get("mapping")),
+        *([word(row.get("dataflow"))] if with_dataflow else []),
         num(row["advance_cycles"], number(row["advance_cycles"])),
         num(row["stall_cycles"], number(row["stall_cycles"])),
         num(row["cycles"], number(row["cycles"])),

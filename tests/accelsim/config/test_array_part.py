@@ -38,6 +38,15 @@ def test_what_a_dataflow_has_reaches_the_array(tmp_path):
     assert _load(tmp_path, "packing: true, microarchitecture: gemmini").packing
 
 
+def test_a_list_of_dataflows_is_a_choice(tmp_path):
+    several = _load(tmp_path, "dataflow: [os, ws, is], overlap: column, mac_input: registered")
+    assert (several.dataflow, several.dataflows) == ("os", ("os", "ws", "is"))
+    assert (several.overlap, several.mac_input) == ("column", "registered")
+    mesh = _load(tmp_path, "dataflow: [ws, os], microarchitecture: gemmini, packing: true")
+    assert mesh.choices == ("ws", "os")
+    assert _load(tmp_path, "dataflow: [os]") == _load(tmp_path, "dataflow: os")
+
+
 @pytest.mark.parametrize(
     ("array", "what"),
     [
@@ -54,6 +63,14 @@ def test_what_a_dataflow_has_reaches_the_array(tmp_path):
         ("dataflow: dot, overlap: none", "has no overlap"),
         ("dataflow: dot, dot: {positions: [3, 2]}", "do not divide"),
         ("dataflow: dot, microarchitecture: gemmini", "has no dataflow"),
+        ("dataflow: [ws, dot]", "'dot' shares its array with no other"),
+        ("dataflow: [rs, ws], overlap: none", "'rs' shares its array with no other"),
+        ("dataflow: [ws, os, ws]", "names dataflow 'ws' twice"),
+        ("dataflow: []", "names no dataflow"),
+        ("dataflow: [ws, os], overlap: preload", "dataflow 'os' has no overlap 'preload'"),
+        ("dataflow: [ws, os], sparsity: [2, 4]", "dataflow 'os' does not skip zero weights"),
+        ("dataflow: [ws, os], spads: {psum_words: 16}", "dataflow 'ws' has no spads"),
+        ("dataflow: [ws, os], dot: {burst: 4}", "dataflow 'ws' has no dot products"),
     ],
 )
 def test_what_it_does_not_have_is_refused(tmp_path, array, what):
@@ -61,3 +78,22 @@ def test_what_it_does_not_have_is_refused(tmp_path, array, what):
         _load(tmp_path, array)
     assert [m.code for m in caught.value.mistakes] == ["C009"]
     assert what in caught.value.mistakes[0].message
+
+
+@pytest.mark.parametrize(
+    ("array", "code", "hint"),
+    [
+        ("dataflow: [ws, oss]", "C005", "did you mean 'os'?"),
+        ("dataflow: {ws: 1}", "C003", ""),
+        ("dataflow: [ws, 3]", "C003", ""),
+        ("dataflow: [ws, os], overlap: preload", "C009", "they all have: none, full, column"),
+    ],
+)
+def test_a_list_that_cannot_be_is_refused_at_its_place(tmp_path, array, code, hint):
+    with pytest.raises(AccelsimError) as caught:
+        _load(tmp_path, array)
+    (mistake,) = caught.value.mistakes
+    assert mistake.code == code
+    assert hint in mistake.hint
+    assert mistake.location is not None
+    assert mistake.location.line == 5

@@ -98,7 +98,8 @@ def test_json_schema_describes_the_files() -> None:
     assert run["accelerator"]["anyOf"][0]["type"] == "string"
     array = schema["$defs"]["ArrayPart"]["properties"]
     assert array["rows"]["unit"] == "PEs"
-    assert array["dataflow"]["enum"] == ["ws", "os", "is", "rs", "dot"]
+    one, several = array["dataflow"]["anyOf"]
+    assert one["enum"] == several["items"]["enum"] == ["ws", "os", "is", "rs", "dot"]
     assert schema["$defs"]["ArrayPart"]["additionalProperties"] is False
     assert len(schema["oneOf"]) == 4
 

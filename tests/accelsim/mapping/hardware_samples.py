@@ -146,7 +146,8 @@ def candidate_of(
     hidden: int | None = 0,
 ) -> Candidate:
     """An array operator's candidate with a tiling of one's choice."""
-    operands, timing = array_op(op, workload), Timing(machine)
+    operands = array_op(op, workload, dataflow=tiling.dataflow)
+    timing = Timing(machine)
     nest = loop_nest(
         operands,
         pixel_tiles(operands, tiling.m),

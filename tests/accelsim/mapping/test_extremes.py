@@ -110,7 +110,7 @@ def test_costs_beyond_64_bits_stay_large(machine: Path, network: Workload) -> No
     goal = Objective(leaky, "energy")
     cycles = np.array([1, 10**6, 10**15, 10**18])
     none = np.zeros_like(cycles)
-    costs = goal.column_costs(cycles, none, none, none, none, network.ops[0])
+    costs = goal.column_costs(cycles, none, none, none, none, none, none, network.ops[0])
     assert (np.diff(costs) >= 0).all()
     assert costs[0] > 0
 
