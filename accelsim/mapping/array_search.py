@@ -111,6 +111,8 @@ class Pool:
     cycles: Ints
     traffic: Ints
     buffer: Ints
+    weights: Ints
+    """Buffers in the weight scratchpad."""
     hidden: int | None
 
 
@@ -126,8 +128,9 @@ def choose(
     before: int,
     demand: int,
     levels: Sequence[Level],
+    shares: Sequence[int],
 ) -> list[Candidate]:
-    """What is kept of one residency variant: see ``search.LEVELS``.
+    """What is kept of one residency variant: see ``search.LEVELS`` and ``search.SHARES``.
 
     ``before``: cycles a prefetch can hide behind; ``demand``: bytes of the tensors that must be
     resident, so buffers may take what they leave of the scratchpad. Those in a weight scratchpad
@@ -137,7 +140,8 @@ def choose(
     figures = _Figures(table, operands, streamed, accelerator, timing, goal)
     kept: list[Candidate] = []
     early = figures.pool(before, room) if operands.constant else None
-    plain = figures.pool(None, room)
+    own = accelerator.weight_sram
+    plain = None if early is not None and own is not None else figures.pool(None, room)
     some_early = early is not None and early.indices.size > 0
     for pool, wanted in ((early, levels), (plain, levels[-1:] if some_early else levels)):
         if pool is None or not pool.indices.size:
@@ -150,6 +154,9 @@ def choose(
             )
 
         kept += _thin(pool, wanted, build)
+        if own is not None and pool is early:
+            for most in (own.bytes // share for share in shares):
+                kept += [c for c in _best_below(pool, most, build) if c not in kept]
     return kept
 
 
@@ -228,7 +235,9 @@ class _Figures:
         if self._weights is not None:
             fits &= constants <= self._weights.bytes
         rows = np.nonzero(fits)[0]
-        return Pool(rows, cost[rows], cycles[rows], moved[rows], buffer[rows], hidden)
+        return Pool(
+            rows, cost[rows], cycles[rows], moved[rows], buffer[rows], constants[rows], hidden
+        )
 
     def _cycles(self, hidden: int | None) -> Ints:
         """``Timing.pipelined`` of every nest."""
@@ -300,6 +309,18 @@ def _thin(
                 chosen.add(at)
                 break
     return [build(front[at]) for at in sorted(chosen)]
+
+
+def _best_below(pool: Pool, most: int, build: Callable[[int], Candidate]) -> list[Candidate]:
+    """The best of those whose weights take at most so many bytes, if there are any."""
+    rows = np.nonzero(pool.weights <= most)[0]
+    if not rows.size:
+        return []
+    part = Pool(
+        pool.indices[rows], pool.cost[rows], pool.cycles[rows], pool.traffic[rows],
+        pool.weights[rows], pool.weights[rows], pool.hidden,
+    )  # fmt: skip
+    return _thin(part, (), lambda row: build(int(rows[row])))
 
 
 def _front(pool: Pool, build: Callable[[int], Candidate]) -> list[int]:

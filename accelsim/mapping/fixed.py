@@ -15,7 +15,7 @@ from accelsim.errors import AccelsimError, Location, Mistake, suggest
 from accelsim.mapping.array import nests, part_row_sizes, realise, row_sizes
 from accelsim.mapping.objective import Objective
 from accelsim.mapping.rules import objections
-from accelsim.mapping.search import array_pool_cycles, needs, thin, variants
+from accelsim.mapping.search import array_pool_cycles, hides, needs, thin, variants
 from accelsim.mapping.tiles import array_op
 from accelsim.mapping.timing import Timing
 from accelsim.mapping.vector import vector_candidate, vector_candidates
@@ -91,7 +91,7 @@ def fixed_candidates(
         else:
             pool = _array_pool(op, fixed, workload, streamed, name, accelerator, timing)
         sized = [(needs(op, workload, accelerator, c), c) for c in pool]
-        found += thin([c for size, c in sized if size <= limits], goal)
+        found += thin([c for size, c in sized if size <= limits], goal, accelerator)
         rest = sized if smallest is None else [smallest, *sized]
         smallest = min(rest, key=itemgetter(0), default=None)
     if smallest is None:
@@ -186,11 +186,10 @@ def _array_pool(
         dataflows=(fixed.dataflow,) if fixed.dataflow and several else None,
     )  # fmt: skip
     before = array_pool_cycles(op, workload, timing)
-    hides = (before, None) if operands.constant else (None,)
     return [
         realise(nest, operands, streamed, variant, accelerator, timing, hidden=hidden)
         for nest in loops
-        for hidden in hides
+        for hidden in hides(operands, accelerator, before)
     ]
 
 

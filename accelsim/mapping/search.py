@@ -23,7 +23,7 @@ from accelsim.mapping.array import (
 from accelsim.mapping.array_search import choose, columns, fits_int64
 from accelsim.mapping.layout import Layout, align, array_workspace, vector_workspace
 from accelsim.mapping.objective import Objective
-from accelsim.mapping.tiles import Block, array_op
+from accelsim.mapping.tiles import ArrayOp, Block, array_op
 from accelsim.mapping.timing import Timing
 from accelsim.mapping.vector import vector_candidates
 from accelsim.mapping.weight_places import weights_fit
@@ -40,11 +40,16 @@ LEVELS: tuple[Level, ...] = ((100, 150), (105, 150), (150, None), (None, None))
 """Kept per residency variant besides the best candidate: the smallest one on each level. Of those
 without weight prefetch, where there are some with it, the best and the smallest."""
 
+SHARES = (2, 4, 8)
+"""With a weight scratchpad weights are early wherever they fit beside those of the operator before
+(``weight_places``), which those of half its size always do: of the ways whose weights take one part
+in so many at most, the best is kept as well."""
+
 
 def candidates(
     op: Op, workload: Workload, accelerator: Accelerator, objective: str = "latency"
 ) -> tuple[Candidate, ...]:
-    """Ways to run ``op``, at most seven per residency variant, each with a distinct name.
+    """Ways to run ``op``, at most eight per residency variant, each with a distinct name.
 
     ``objective`` (``latency``, ``energy`` or ``traffic``; AccelsimError otherwise) says what is
     cheap: see :class:`Objective`. The best candidate and the one with the least buffer of each
@@ -96,13 +101,12 @@ def exhaustive(
     op: Op, workload: Workload, accelerator: Accelerator, goal: Objective
 ) -> tuple[Candidate, ...]:
     """As :func:`candidates`, every candidate built and compared one by one."""
-    capacity = accelerator.scratchpad.bytes
     alignment = accelerator.scratchpad.alignment_bytes
     pools: list[_Pool] = []
     for wide in (True, False):
         pools.append(_pool(op, workload, accelerator, wide=wide))
         pool = [[c for c in variant if weights_fit(c, accelerator)] for variant in pools[-1]]
-        kept = _choose(op, workload, pool, capacity, alignment, goal)
+        kept = _choose(op, workload, pool, accelerator, goal)
         if kept:
             return kept
     everything = [c for pool in pools for variant in pool for c in variant]
@@ -266,7 +270,7 @@ def _array_candidates(
         demand = sum(align(workload.tensors[t].bytes, alignment) for t in resident)
         kept += choose(
             table, operands, streamed, name, accelerator, timing, goal,
-            before=before, demand=demand, levels=LEVELS,
+            before=before, demand=demand, levels=LEVELS, shares=SHARES,
         )  # fmt: skip
     return tuple(kept)
 
@@ -291,10 +295,19 @@ def _pool(op: Op, workload: Workload, accelerator: Accelerator, *, wide: bool) -
         [
             realise(nest, operands, streamed, name, accelerator, timing, hidden=hidden)
             for nest in found
-            for hidden in ((before, None) if operands.constant else (None,))
+            for hidden in hides(operands, accelerator, before)
         ]
         for name, streamed in variants(op, accelerator)
     ]
+
+
+def hides(operands: ArrayOp, accelerator: Accelerator, before: int) -> tuple[int | None, ...]:
+    """What the first weights may hide behind, of the ``before`` cycles of the step before: all or
+    nothing (None: they are not early). Early ones in a weight scratchpad take no room from anything
+    that the scheduler knows of, so that is decided later."""
+    if not operands.constant:
+        return (None,)
+    return (before, None) if accelerator.weight_sram is None else (before,)
 
 
 def array_pool_cycles(op: Op, workload: Workload, timing: Timing) -> int:
@@ -314,31 +327,45 @@ def _choose(
     op: Op,
     workload: Workload,
     pool: _Pool,
-    capacity: int,
-    alignment: int,
+    accelerator: Accelerator,
     goal: Objective,
 ) -> tuple[Candidate, ...]:
     """Thin every variant of a pool; candidates that cannot fit are left out."""
+    capacity = accelerator.scratchpad.bytes
+    alignment = accelerator.scratchpad.alignment_bytes
     kept: list[Candidate] = []
     for variant in pool:
         fitting = [c for c in variant if _demand(op, workload, c, alignment) <= capacity]
-        kept += thin(fitting, goal)
+        kept += thin(fitting, goal, accelerator)
     return tuple(kept)
 
 
-def thin(variant: Sequence[Candidate], goal: Objective) -> list[Candidate]:
-    """What is kept of one residency variant, with and without prefetch: see :data:`LEVELS`."""
+def thin(
+    variant: Sequence[Candidate], goal: Objective, accelerator: Accelerator
+) -> list[Candidate]:
+    """What is kept of one residency variant, with and without prefetch: see :data:`LEVELS` and
+    :data:`SHARES`."""
     early = [c for c in variant if c.early]
     plain = [c for c in variant if not c.early]
     kept = _thin(early, LEVELS, goal)
+    own = accelerator.weight_sram
+    for most in () if own is None else [own.bytes // share for share in SHARES]:
+        small = [c for c in early if c.weight_buffer_bytes <= most]
+        kept += [c for c in _thin(small, (), goal, weights=True) if c not in kept]
     return kept + _thin(plain, LEVELS[-1:] if early else LEVELS, goal)
 
 
-def _thin(pool: Sequence[Candidate], levels: Sequence[Level], goal: Objective) -> list[Candidate]:
-    """The best candidate of a pool and the smallest on each level, smallest first."""
+def _thin(
+    pool: Sequence[Candidate], levels: Sequence[Level], goal: Objective, *, weights: bool = False
+) -> list[Candidate]:
+    """The best candidate of a pool and the smallest on each level, smallest first. ``weights``:
+    small are those with small buffers in the weight scratchpad."""
     if not pool:
         return []
-    front = _pareto([(c, goal.merit(c)) for c in pool])
+    rated = [(c, goal.merit(c)) for c in pool]
+    if weights:
+        rated = [(c, (*merit[:3], c.weight_buffer_bytes)) for c, merit in rated]
+    front = _pareto(rated)
     best, merit = min(front, key=lambda pair: pair[1])
     chosen = {best.name: best}
     for level in levels:

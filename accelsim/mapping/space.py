@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from accelsim.arch.parts import Accelerator
 from accelsim.mapping.array import channel_sizes, loop_nest, nests, reduction_sizes, row_sizes
 from accelsim.mapping.orders import ORDERS
-from accelsim.mapping.search import variants
+from accelsim.mapping.search import hides, variants
 from accelsim.mapping.tile_counts import block_tiles, pixel_tiles, reduction_tiles
 from accelsim.mapping.tiles import array_op, reduction_unit
 from accelsim.mapping.timing import Timing
@@ -38,7 +38,7 @@ class Space:
     dataflows: int
     """Assignments of loops to rows and columns of the array that each tiling is tried with."""
     mappings: int
-    """Tilings x residencies, with and without early weights."""
+    """Tilings x residencies, with and without early weights (where that is a choice)."""
     orders: Mapping[str, int] = field(default_factory=dict)
     """Loop order -> tilings with it; empty for vector operators."""
 
@@ -77,7 +77,7 @@ def search_space(op: Op, workload: Workload, accelerator: Accelerator, timing: T
     sizes = row_sizes(operands)
     found = Counter(n.tiling.order for n in nests(operands, accelerator, timing, sizes))
     count = found.total()
-    early = 2 if operands.constant else 1
+    early = len(hides(operands, accelerator, 0))
     return Space(
         len(sizes),
         len(channel_sizes(operands, accelerator.array.cols)),

@@ -5,12 +5,16 @@ weights, which may come early. Steps take turns from the bottom up and from the 
 part that may be early outermost: it then never lies in the way of the step before if both fit. So
 the highest address is the largest demand of any step and its successor's early part, and no
 placement needs less.
+
+The scheduler knows nothing of all this, since none of it takes scratchpad bytes. Its choice is
+revised afterwards (:func:`fitting_weights`), without a change of anything that it decided.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import add
 
 from accelsim.arch.parts import Accelerator, Scratchpad
 from accelsim.plan import Candidate, Step
@@ -20,6 +24,53 @@ def weights_fit(candidate: Candidate, accelerator: Accelerator) -> bool:
     """Whether the tile buffers of weights and biases fit their scratchpad, if they have one."""
     own = accelerator.weight_sram
     return own is None or candidate.weight_buffer_bytes <= own.bytes
+
+
+Rating = Callable[[Candidate], tuple[int, ...]]
+"""What is to be small in sum over the steps, most important first."""
+
+
+def fitting_weights(
+    steps: Sequence[Step],
+    columns: Mapping[str, Mapping[str, Candidate]],
+    memory: Scratchpad,
+    rating: Rating,
+) -> list[Step]:
+    """The steps with those of their operators' ways that cost least in all once it is counted whose
+    weights cannot be early. What streams and the buffers in the scratchpad stay as they are.
+
+    A way's cost depends on the step before only, so the best ways up to each step, one for each way
+    to run it, give those up to the next one.
+    """
+    reached: list[tuple[tuple[int, ...], tuple[Candidate, ...]]] = [((), ())]
+    for step in steps:
+        found = []
+        for way in _alternatives(step, columns[step.op]):
+            late = arriving_late(way) if way.weight_prefetch_bytes else way
+            options = []
+            for at, (spent, ways) in enumerate(reached):
+                before = ways[-1].weight_buffer_bytes if ways else 0
+                fits = before + way.weight_prefetch_bytes <= memory.bytes
+                cost = rating(way if fits else late)
+                total = tuple(map(add, spent, cost)) if spent else cost
+                options.append((total, at))
+            total, at = min(options)
+            found.append((total, (*reached[at][1], way)))
+        reached = found
+    _, best = min(reached, key=lambda one: one[0])
+    return [replace(step, candidate=way) for step, way in zip(steps, best, strict=True)]
+
+
+def _alternatives(step: Step, ways: Mapping[str, Candidate]) -> list[Candidate]:
+    """Ways that need the same of the scratchpad, the chosen one first."""
+    chosen = step.candidate
+    needs = chosen.streamed, chosen.buffer_bytes, chosen.prefetch_bytes
+    others = [
+        way
+        for way in ways.values()
+        if (way.streamed, way.buffer_bytes, way.prefetch_bytes) == needs and way != chosen
+    ]
+    return [chosen, *others]
 
 
 @dataclass(frozen=True)

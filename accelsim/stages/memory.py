@@ -18,7 +18,7 @@ from accelsim.mapping.fixed import FixedMapping, fixed_candidates, fixed_for, re
 from accelsim.mapping.objective import traffic
 from accelsim.mapping.quick_plan import quick_plan
 from accelsim.mapping.search import require_weights_fit
-from accelsim.mapping.weight_places import place_weights
+from accelsim.mapping.weight_places import fitting_weights, place_weights
 from accelsim.plan import Candidate, MemoryPlan, Step
 from accelsim.workload.graph import Workload
 
@@ -172,7 +172,9 @@ def _solve(
         notes = (*notes, f"costs compared in steps of {ranking.step}: they are very large")
     steps, weight_peak = plan_steps(columns, solved), 0
     if accelerator.weight_sram is not None:
-        placed = place_weights(steps, accelerator.weight_sram)
+        own = accelerator.weight_sram
+        fitted = fitting_weights(steps, columns, own, lambda c: goal.merit(c)[:3])
+        placed = place_weights(fitted, own)
         steps, weight_peak, notes = placed.steps, placed.peak_bytes, (*notes, *placed.notes)
     cost, bound = plan_cost(workload, steps, goal), ranking.bound(solved.lower_bound)
     assert bound <= cost, f"a bound of {bound} above a plan of {cost}"

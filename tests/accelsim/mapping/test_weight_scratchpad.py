@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ from accelsim.mapping.orders import Fills
 from accelsim.mapping.quick_plan import quick_plan
 from accelsim.mapping.search import exhaustive
 from accelsim.mapping.tiles import TileShape
-from accelsim.mapping.weight_places import arriving_late, place_weights
+from accelsim.mapping.weight_places import arriving_late, fitting_weights, place_weights
 from accelsim.plan import Candidate, MemoryPlan, Step, Tiling
 from accelsim.sim.addresses import check_addresses
 from accelsim.sim.check import TraceError, check_placement
@@ -138,6 +140,53 @@ def test_no_placement_is_lower_and_nothing_overlaps(sizes, capacity) -> None:
         demands += [size, last[1] - last[0] + kept]
         last = low, high
     assert found.peak_bytes == max(demands)
+
+
+def test_a_smaller_tile_that_lets_the_next_one_be_early_is_preferred() -> None:
+    """Beside 80 of 100 bytes the next 30 have to wait for 5 cycles; for 2 cycles more there is a
+    way with 60."""
+    large, small = held(80, 20, 10).candidate, held(60, 20, 12).candidate
+    after = held(50, 30, 7).candidate
+    columns = {"op": {"large": large, "small": small}, "next": {"after": after}}
+    steps = [Step("op", large), Step("next", after)]
+
+    def chosen(slower: int) -> list[Candidate]:
+        columns["op"]["small"] = replace(small, cycles=10 + slower)
+        found = fitting_weights(steps, columns, Scratchpad(100), lambda c: (c.cycles,))
+        return [step.candidate for step in found]
+
+    assert chosen(2) == [replace(small, cycles=12), after]
+    assert chosen(6) == [large, after]
+
+
+WAYS = st.lists(
+    st.tuples(st.integers(0, 50), st.integers(0, 50), st.integers(0, 9), st.integers(0, 9)),
+    min_size=1, max_size=4,
+)  # fmt: skip
+
+
+@given(st.lists(WAYS, max_size=5), st.integers(50, 90))
+def test_the_ways_of_all_steps_are_the_best_of_all_combinations(drawn, capacity) -> None:
+    columns = {
+        f"op{at}": {
+            str(i): replace(
+                held(size, min(size, early), cycles).candidate, late_cycles=cycles + more
+            )
+            for i, (size, early, cycles, more) in enumerate(ways)
+        }
+        for at, ways in enumerate(drawn)
+    }
+    steps = [Step(op, next(iter(ways.values()))) for op, ways in columns.items()]
+    memory = Scratchpad(capacity)
+
+    def cycles(ways: Sequence[Candidate]) -> int:
+        placed = place_weights([Step("op", way) for way in ways], memory)
+        return sum(step.candidate.cycles for step in placed.steps)
+
+    found = fitting_weights(steps, columns, memory, lambda c: (c.cycles,))
+    assert [step.op for step in found] == list(columns)
+    every = product(*(ways.values() for ways in columns.values()))
+    assert cycles([step.candidate for step in found]) == min(map(cycles, every))
 
 
 # --- search -------------------------------------------------------------------------------------
