@@ -99,10 +99,10 @@ def place_weights(steps: Sequence[Step], memory: Scratchpad) -> Placed:
     placed = [_placed(index, step, peak) for index, step in enumerate(kept)]
     notes: tuple[str, ...] = ()
     if late:
-        many = f"{late} operators do" if late > 1 else "one operator does"
+        many = f"{late} operators" if late > 1 else "one operator"
         notes = (
-            f"the first weights of {many} not fit the weight scratchpad beside those of the "
-            "operator before, and come no earlier than it ends",
+            f"the first weights of {many} do not fit the weight scratchpad beside those of the "
+            "operator before, and come no earlier than that one ends",
         )
     return Placed(tuple(placed), peak, notes)
 

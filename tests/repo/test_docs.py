@@ -148,6 +148,7 @@ def machine_row(path: Path) -> str:
     """A line of the README's table of shipped machines."""
     machine = load_accelerator(path)
     array, on_chip = machine.array, machine.scratchpad.bytes + machine.accumulators.bytes
+    on_chip += machine.weight_sram.bytes if machine.weight_sram else 0
     kind = f"{array.rows} x {array.cols} {'/'.join(array.dataflows)}"
     kind += f", {array.sparsity[0]}:{array.sparsity[1]} sparse" if array.sparsity else ""
     memories = [machine.dram, *([machine.weight_memory] if machine.weight_memory else [])]

@@ -68,6 +68,17 @@ def test_tpu_v1_has_its_published_peak() -> None:
     )  # Jouppi et al., ISCA 2017, table 2: 92 TOPS
 
 
+def test_tpu_v1_has_four_tiles_of_weights_apart_from_its_unified_buffer() -> None:
+    """Section 2 of the paper; a tile is 256 x 256 weights."""
+    machine = _machine("tpu_v1")
+    own, array = machine.weight_sram, machine.array
+    assert own is not None
+    tile, sums = array.rows * array.cols, 4 * array.cols
+    assert own.bytes == own.buffering * (tile + sums) == 4 * (65_536 + 1_024)
+    assert tile / own.width_bytes == 256  # cycles to shift one in
+    assert machine.scratchpad.bytes == 24 * 2**20
+
+
 def test_ethos_u55_is_faster_the_more_multipliers_it_has(networks: dict[str, Workload]) -> None:
     for network in networks.values():
         cycles = [

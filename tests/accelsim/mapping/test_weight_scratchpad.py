@@ -120,7 +120,7 @@ def test_weights_that_do_not_fit_beside_those_before_come_late_and_it_is_said() 
     assert (late.name, late.cycles, late.early) == ("c-noprefetch", 15, False)
     assert found.peak_bytes == 100
     assert len(found.notes) == 1
-    assert "one operator does not fit" in found.notes[0]
+    assert "first weights of one operator do not fit" in found.notes[0]
 
 
 @given(
