@@ -37,7 +37,7 @@ def fitting_weights(
     rating: Rating,
 ) -> list[Step]:
     """The steps with those of their operators' ways that cost least in all once it is counted whose
-    weights cannot be early. What streams and the buffers in the scratchpad stay as they are.
+    weights cannot be early (of equal ones, those of fewer that cannot). What streams and the buffers in the scratchpad stay as they are.
 
     A way's cost depends on the step before only, so the best ways up to each step, one for each way
     to run it, give those up to the next one.
@@ -51,7 +51,7 @@ def fitting_weights(
             for at, (spent, ways) in enumerate(reached):
                 before = ways[-1].weight_buffer_bytes if ways else 0
                 fits = before + way.weight_prefetch_bytes <= memory.bytes
-                cost = rating(way if fits else late)
+                cost = (*rating(way if fits else late), int(not fits))
                 total = tuple(map(add, spent, cost)) if spent else cost
                 options.append((total, at))
             total, at = min(options)
