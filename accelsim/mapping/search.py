@@ -101,7 +101,6 @@ def exhaustive(
     op: Op, workload: Workload, accelerator: Accelerator, goal: Objective
 ) -> tuple[Candidate, ...]:
     """As :func:`candidates`, every candidate built and compared one by one."""
-    alignment = accelerator.scratchpad.alignment_bytes
     pools: list[_Pool] = []
     for wide in (True, False):
         pools.append(_pool(op, workload, accelerator, wide=wide))

@@ -37,7 +37,8 @@ def fitting_weights(
     rating: Rating,
 ) -> list[Step]:
     """The steps with those of their operators' ways that cost least in all once it is counted whose
-    weights cannot be early (of equal ones, those of fewer that cannot). What streams and the buffers in the scratchpad stay as they are.
+    weights cannot be early (of equal ones, those of which fewer cannot). What streams and the
+    buffers in the scratchpad stay as they are.
 
     A way's cost depends on the step before only, so the best ways up to each step, one for each way
     to run it, give those up to the next one.
