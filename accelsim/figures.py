@@ -288,7 +288,7 @@ def roofline(done: Simulated) -> dict[str, Any]:
 def chart_data(done: Simulated) -> dict[str, Any]:
     """curves.json: what the report draws besides the tables."""
     return {
-        **live_bytes(done.schedule),
+        **live_bytes(done),
         "roofline": roofline(done),
         "busy": dict(done.busy),
         **energy_curves(done.energy, kinds_bands(done.kinds), kinds_constants(done.kinds)),
@@ -300,16 +300,31 @@ def chart_data(done: Simulated) -> dict[str, Any]:
     }
 
 
-def live_bytes(schedule: Execution) -> dict[str, Any]:
-    """The curve of live scratchpad bytes (of both halves of a split one), where the schedule is
-    written out."""
-    if schedule.flat is None:
+def live_bytes(done: Simulated) -> dict[str, Any]:
+    """The curve of live scratchpad bytes (of both halves of a split one; of several cores, the
+    fullest one's), where the schedule is written out."""
+    flat, core = done.schedule.flat, _fullest(done)
+    if flat is None:
         return {}
-    found = {"occupancy": [list(point) for point in occupancy(schedule.flat, "scratchpad")]}
-    weights = occupancy(schedule.flat, "weight_scratchpad")
+    found = {"occupancy": [list(point) for point in occupancy(flat, f"{core}scratchpad")]}
+    weights = occupancy(flat, f"{core}weight_scratchpad")
     if weights:
         found["weight_occupancy"] = [list(point) for point in weights]
     return found
+
+
+def _fullest(done: Simulated) -> str:
+    """What the structures of the core that ``plan`` tells the size of begin with."""
+    return next(
+        (
+            f"core{number}."
+            for kind in done.kinds
+            if kind.joined and kind.machine == done.accelerator
+            for number, plan in zip(kind.members, kind.plans, strict=True)
+            if plan.peak_bytes == done.plan.peak_bytes
+        ),
+        "",
+    )
 
 
 def exposure_table(exposures: tuple[Exposure, ...]) -> tuple[dict[str, Any], ...]:

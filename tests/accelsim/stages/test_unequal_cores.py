@@ -67,6 +67,8 @@ def test_the_cores_share_the_work_and_every_core_counts(config: Path) -> None:
     rows = sum(row[key] for row in pair.layers for key in row if key.startswith("energy_"))
     assert rows == pytest.approx(total)
     assert pair.curves["energy_bands"]["value"] == pytest.approx(total)
+    live = max(size for _, size in pair.curves["occupancy"])
+    assert 0 < live <= int(pair.metrics["sram.peak_bytes"].value)
     low, high = (float(pair.metrics[f"energy.{end}_j"].value) for end in ("low", "high"))
     assert low < total < high
     assert pair.info["accelerator"] == "pair"
