@@ -113,6 +113,14 @@ PERFORMANCE: tuple[tuple[str, Facts], ...] = (
         ),
     ),
     (
+        "cores",
+        (
+            ("parallel.speedup", lambda v: f"{number(v)} times as fast as the fastest one alone"),
+            ("parallel.ideal_cycles", lambda v: f"{v:,} cycles without any loss"),
+            ("parallel.fraction", lambda v: f"parallel fraction {percent(v)}"),
+        ),
+    ),
+    (
         "energy",
         (
             ("energy.total_j", lambda v: f"{si(v, 'J')} in all"),

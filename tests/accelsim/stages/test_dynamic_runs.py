@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import accelsim
 from accelsim.config.cores import POLICIES
@@ -76,7 +78,11 @@ def test_the_run_has_the_usual_folder(config: Path, tmp_path: Path) -> None:
     again = accelsim.load(folder)
     assert again.base.metrics == four.metrics
     assert "compute cycles only" in html_report(again)
-    assert summary(again)
+    shown = Console(width=100, file=StringIO(), record=True)
+    shown.print(summary(again))
+    text = " ".join(shown.export_text().split())
+    assert "times as fast as the fastest one alone" in text
+    assert "parallel fraction" in text
     trace = (folder / "trace.perfetto.json").read_text()
     for core in range(4):
         assert f'"core{core}.array"' in trace
