@@ -24,6 +24,7 @@ from types import MappingProxyType
 from accelsim.arch.system import System
 from accelsim.mapping.rules import ruled_candidate
 from accelsim.mapping.timing import Timing
+from accelsim.mapping.weight_places import weights_fit
 from accelsim.multicore.assign import Assignment, Part
 from accelsim.multicore.parts import Cutter
 from accelsim.parallel.regions import Region, everything
@@ -82,8 +83,8 @@ class Situation:
 
     def cycles(self, op: Op, core: int) -> int:
         """Estimate of a whole operator on one core; :data:`UNABLE` where it does not fit."""
-        found = self.candidate(op, self.whole(op), core)
-        fits = found.buffer_bytes <= self.system.cores[core].scratchpad.bytes
+        found, machine = self.candidate(op, self.whole(op), core), self.system.cores[core]
+        fits = found.buffer_bytes <= machine.scratchpad.bytes and weights_fit(found, machine)
         return found.cycles if fits else UNABLE
 
     def fastest(self) -> int:

@@ -62,3 +62,49 @@ def test_a_tensor_that_is_dropped_and_loaded_again_gives_its_bytes_back_in_betwe
 
 def test_structures_without_a_capacity_are_not_looked_at() -> None:
     check_addresses(Program(("q",), (), (tiles("a", 0, 1),)), {"accumulators": 10})
+
+
+# --- before the block ahead has ended -----------------------------------------------------------
+
+DMA, VECTOR = 0, 1
+
+
+def fetching(op: str, address: int, *deps: tuple[int, int]) -> Block:
+    """A block that loads 32 bytes after ``deps``, and computes with them after that."""
+    buffer = Buffer("weight_scratchpad", "weight", f"w.{op}", op, (address,))
+    load = Work(TaskKind.LOAD_WEIGHT, writes=(Touch(0, 32, fresh=True),))
+    compute = Work(TaskKind.VECTOR, reads=(Touch(0, 32),))
+    body = Command(DMA, 1, load, deps), Command(VECTOR, 1, compute, ((DMA, 1),))
+    return Block(op, 0, body, (buffer,))
+
+
+def check_queues(*blocks: Block) -> None:
+    check_addresses(Program(("dma.0", "vector"), (), blocks), {"weight_scratchpad": 128})
+
+
+def test_a_load_that_waits_for_the_block_ahead_may_take_its_bytes() -> None:
+    waits = ((VECTOR, 1),)
+    check_queues(fetching("a", 0), fetching("b", 0, *waits), fetching("c", 0, *waits))
+
+
+def test_a_load_that_comes_early_needs_bytes_of_its_own() -> None:
+    last_but_one = (VECTOR, 2)
+    check_queues(fetching("a", 0), fetching("b", 32), fetching("c", 0, last_but_one))
+    with pytest.raises(TraceError, match=r"b: w\.b at bytes \[31, 63\) may overwrite w\.a"):
+        check_queues(fetching("a", 0), fetching("b", 31))
+
+
+def test_a_load_that_waits_for_nothing_is_too_early_for_two_blocks() -> None:
+    with pytest.raises(TraceError, match="before the end of the step before the previous one"):
+        check_queues(fetching("a", 0), fetching("b", 32), fetching("c", 64))
+    # The queue of its load has waited for the first block already.
+    check_queues(fetching("a", 0), fetching("b", 32, (VECTOR, 1)), fetching("c", 64))
+
+
+def test_waiting_for_something_that_waited_is_waiting() -> None:
+    """The second load of a block waits through the first one, on the same queue."""
+    block = fetching("b", 64, (VECTOR, 1))
+    own = Buffer("weight_scratchpad", "weight", "more", "b", (0,))
+    more = Work(TaskKind.LOAD_WEIGHT, writes=(Touch(1, 32, fresh=True),))
+    body = block.body[0], Command(DMA, 1, more), block.body[1]
+    check_queues(fetching("a", 0), Block("b", 1, body, (*block.buffers, own)))
