@@ -68,6 +68,7 @@ def describe_machine(config: RunConfig, done: Simulated) -> dict[str, Any]:
         *_idle_notes(done),
         *_link_note(config),
         *_images_note(done.images),
+        *level_notes(done),
         *large_notes(done.schedule),
     ]
     return _described_machine(config, done.kinds, notes)
@@ -152,6 +153,21 @@ def _link_note(config: RunConfig) -> list[str]:
     if config.system is None or config.system.link is None:
         return []
     return ["the link of the cores and its buffer have no energy and no area figures"]
+
+
+def level_notes(done: Simulated) -> list[str]:
+    """What each memory level holds, and what moves through it."""
+    plan, found = done.plan, []
+    for level in done.accelerator.levels:
+        mine = [home for home in plan.homes if home.level == level.name]
+        read, written = plan.level_bytes.get(level.name, (0, 0))
+        copies = sum(home.copied_in + home.copied_out for home in mine)
+        found.append(
+            f"level {level.name}: {len(mine)} tensors, {plan.level_peaks.get(level.name, 0)} of "
+            f"{level.bytes} bytes in use, {read} bytes read and {written} written"
+            + (f", {copies} copies from and to backing memory" if copies else "")
+        )
+    return found
 
 
 def _idle_notes(done: Simulated) -> list[str]:

@@ -21,6 +21,7 @@ from accelsim.mapping.tiles import executed_macs
 from accelsim.mapping.timing import Timing
 from accelsim.plan import MemoryPlan
 from accelsim.sim.check import TraceError
+from accelsim.sim.check_homes import check_homes
 from accelsim.sim.devices import PortDevice
 from accelsim.sim.dram import BankedDram
 from accelsim.sim.steady import run_cycles
@@ -68,6 +69,8 @@ def evaluate(workload: Workload, accelerator: Accelerator, *, rule: str = "layer
     did = ProgramActivity(accelerator).program(program)
     bounds = lower_bounds(workload, accelerator)
     require_conserved(cycles, workload, accelerator, plan, did.dram_bytes, did.macs)
+    if plan.homes:
+        check_homes(program, plan.homes)
     pes = accelerator.array.rows * accelerator.array.cols
     return Evaluation(
         cycles=cycles,

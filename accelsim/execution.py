@@ -21,6 +21,7 @@ from accelsim.program import Program
 from accelsim.sim.addresses import check_addresses
 from accelsim.sim.check import TraceError, check_placement, check_trace
 from accelsim.sim.check_folded import Rates, check_folded
+from accelsim.sim.check_homes import check_homes
 from accelsim.sim.engine import simulate
 from accelsim.sim.expand import expand, expand_works, unfold
 from accelsim.sim.folded import FoldedTrace
@@ -99,6 +100,7 @@ def executed(
     folded = run_program(program, device=device)
     did = ProgramActivity(accelerator).program(program)
     require_conserved(folded.cycles, workload, accelerator, plan, did.dram_bytes, did.macs)
+    check_homes(program, plan.homes)
     check_folded(folded, machine_rates(accelerator))
     check_addresses(program, capacities(accelerator))
     check_written(program)
@@ -122,6 +124,7 @@ def bare_cycles(
     if exact_events:
         return executed(workload, accelerator, plan, exact_events=True, most_written=0).cycles
     program = lower(workload, accelerator, plan)
+    check_homes(program, plan.homes)
     ran = makespan(program, device=memory_device(workload, accelerator))
     did = ProgramActivity(accelerator).program(program)
     require_conserved(ran.cycles, workload, accelerator, plan, did.dram_bytes, did.macs)
@@ -142,9 +145,15 @@ def machine_rates(accelerator: Accelerator) -> Rates:
         lanes=accelerator.vector.lanes,
         scratchpad=most_bytes(accelerator.scratchpad),
         accumulators=accelerator.accumulator_port_bytes,
+        levels=_level_rates(accelerator),
         varying=("dram",) if accelerator.dram.model == "banked" else (),
         weight_scratchpad=None if weights is None else most_bytes(weights),
     )
+
+
+def _level_rates(accelerator: Accelerator) -> dict[str, Fraction]:
+    """Memory level -> bytes per cycle."""
+    return {level.name: accelerator.level_bytes_per_cycle(level) for level in accelerator.levels}
 
 
 def _check_flat(trace: Trace, accelerator: Accelerator) -> None:
@@ -159,6 +168,7 @@ def _check_flat(trace: Trace, accelerator: Accelerator) -> None:
         scratchpad_bytes_per_cycle=most_bytes(accelerator.scratchpad),
         weight_scratchpad_bytes_per_cycle=None if weights is None else most_bytes(weights),
         accumulator_bytes_per_cycle=accelerator.accumulator_port_bytes,
+        levels=_level_rates(accelerator),
     )
     for structure, capacity in capacities(accelerator).items():
         check_placement(trace, structure=structure, capacity=capacity)
@@ -170,6 +180,7 @@ def capacities(accelerator: Accelerator) -> dict[str, int]:
         "accumulators": accelerator.accumulators.bytes,
         "scratchpad": accelerator.scratchpad.bytes,
     }
+    found |= {level.name: level.bytes for level in accelerator.levels}
     if accelerator.weight_sram is not None:
         found["weight_scratchpad"] = accelerator.weight_sram.bytes
     return found

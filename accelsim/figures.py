@@ -15,7 +15,7 @@ from accelsim.execution import Execution
 from accelsim.metrics import KNOWN, Metric
 from accelsim.plan import MemoryPlan, Step
 from accelsim.sim.exposure import Exposure, occupancy
-from accelsim.sim.layers import busiest, dataflows_of, work_totals
+from accelsim.sim.layers import WorkTotals, busiest, dataflows_of, work_totals
 from accelsim.sim.summary import LayerRow
 from accelsim.sim.trace import Trace
 from accelsim.workload.graph import Role, Workload
@@ -109,6 +109,7 @@ def simulation_metrics(done: Simulated) -> dict[str, Metric]:
             metric("area.mm2", done.area.total_mm2, "cost"),
             metric("dram.read_bytes", did.dram_read, "sim"),
             metric("dram.write_bytes", did.dram_write, "sim"),
+            *_level_metrics(acc, did),
             metric("sram.peak_bytes", plan.peak_bytes, "plan"),
             metric("sram.capacity_bytes", acc.scratchpad.bytes, "plan"),
             metric("sram.unallocated_bytes", acc.scratchpad.bytes - plan.peak_bytes, "plan"),
@@ -139,13 +140,23 @@ def _weight_metrics(done: Simulated) -> list[tuple[str, Metric]]:
     ]
 
 
+def _level_metrics(accelerator: Accelerator, did: WorkTotals) -> list[tuple[str, Metric]]:
+    """Traffic of memory levels, on machines that have any."""
+    if not accelerator.levels:
+        return []
+    moved = did.levels.values()
+    return [
+        metric("levels.read_bytes", sum(read for read, _ in moved), "sim"),
+        metric("levels.write_bytes", sum(written for _, written in moved), "sim"),
+    ]
+
+
 def _energy_metrics(done: Simulated) -> list[tuple[str, Metric]]:
     """Energy by level (they sum to the total), and the band of the total."""
     energy, bands = done.energy, kinds_bands(done.kinds)
-    on_chip = energy.scratchpad_j + energy.weight_sram_j + energy.accumulators_j
     return [
         metric("energy.dram_j", energy.dram_j + energy.weight_memory_j, "cost"),
-        metric("energy.sram_j", on_chip, "cost"),
+        metric("energy.sram_j", energy.levels()["on-chip memory"], "cost"),
         metric("energy.compute_j", energy.array_j + energy.vector_j, "cost"),
         metric("energy.registers_j", energy.registers_j + energy.noc_j, "cost"),
         metric("energy.clock_j", energy.clock_j, "cost"),
@@ -181,6 +192,7 @@ def layer_table(done: Simulated) -> tuple[dict[str, Any], ...]:
     arrays = {core: kind.machine.array for kind in done.kinds for core in kind.members}
     several = any(array.alternatives for array in arrays.values())
     flows = dataflows_of(done.schedule.program, arrays) if several else {}
+    near = _level_columns(done)
     rows = []
     for row in done.layers:
         share = row.advance_cycles / done.cycles if done.cycles else 0.0
@@ -192,10 +204,27 @@ def layer_table(done: Simulated) -> tuple[dict[str, Any], ...]:
                 "kind": str(ops[row.op].kind),
                 "mapping": steps[row.op].candidate.name,
                 **({"dataflow": flows.get(row.op, "none")} if several else {}),
+                **near.get(row.op, {}),
                 **{f"energy_{name}_j": parts[name] for name in done.energy.shown()},
             }
         )
     return tuple(rows)
+
+
+def _level_columns(done: Simulated) -> dict[str, dict[str, int]]:
+    """Operator -> columns of its traffic with memory levels, on machines that have any."""
+    found: dict[str, dict[str, int]] = {}
+    if not done.accelerator.levels:
+        return found
+    for block in done.schedule.program.blocks:
+        did = WorkTotals()
+        did.add(block)
+        for level in done.accelerator.levels:
+            read, written = did.levels.get(level.name, (0, 0))
+            mine = found.setdefault(block.op, {})
+            mine[f"{level.name}_read_bytes"] = read
+            mine[f"{level.name}_write_bytes"] = written
+    return found
 
 
 def plan_table(done: Simulated) -> dict[str, Any]:
@@ -236,6 +265,7 @@ def plan_table(done: Simulated) -> dict[str, Any]:
         "status": plan.status,
         "solver": plan.solver,
         "notes": list(plan.notes),
+        **({"homes": [asdict(home) for home in plan.homes]} if done.accelerator.levels else {}),
     }
 
 
@@ -344,12 +374,13 @@ def accumulator_bytes_used(done: Simulated, kind: CoreKind) -> int:
 
 def dram_tensors(workload: Workload, plan: MemoryPlan) -> tuple[str, ...]:
     """Tensors with a place in DRAM at any time, each once: weights and biases, graph inputs and
-    outputs, and every activation that the plan streams, stores or loads."""
+    outputs, and every activation that the plan streams, stores or loads and keeps in no level."""
     moved = {
         name
         for step in plan.steps
         for name in (*step.candidate.streamed, *step.loads, *step.stores)
     }
+    moved -= {home.tensor for home in plan.homes}
     moved |= {*workload.inputs, *workload.outputs}
     return tuple(
         name for name, tensor in workload.tensors.items() if name in moved or tensor.role in STORED

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from accelsim.arch.parts import Accelerator
+from accelsim.arch.protection import without_protections
 from accelsim.config.load import load_study
 from accelsim.config.types import DataConfig, FaultsConfig, RunConfig, Study
 from accelsim.cost.area import area
@@ -433,9 +434,9 @@ def _unprotected_cycles(
     exact_events: bool,
 ) -> int:
     """Makespan of the same plan without the machine's protections."""
-    if not accelerator.protection:
+    bare = without_protections(accelerator)
+    if bare == accelerator:
         return schedule.cycles
-    bare = replace(accelerator, protection={})
     return bare_cycles(workload, bare, plan, exact_events=exact_events)
 
 

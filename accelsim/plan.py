@@ -6,7 +6,7 @@ chooses among them together with order and residency, and the result is a :class
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -50,7 +50,8 @@ class Candidate:
     dram_read_bytes: int
     dram_write_bytes: int
     """DRAM traffic of the tile loop: weights and biases with refetch, streamed activations with
-    halo and refetch. Residency loads, spills and reloads are not in here."""
+    halo and refetch; what goes to and from a memory level instead of DRAM included. Residency
+    loads, spills and reloads are not in here."""
     cycles: int
     """Estimate of the step when nothing else contends."""
     compute_cycles: int
@@ -75,6 +76,9 @@ class Candidate:
     """Register bits of the array that take a new value, counted where the array can choose between
     dataflows; likewise ``hop_bits``, those that cross from PE to PE."""
     hop_bits: int = 0
+    level_bytes: tuple[tuple[str, int], ...] = ()
+    """Of the DRAM traffic what was expected to go to and from memory levels instead when the
+    candidate was costed, by level. Where it goes in the end, ``MemoryPlan.homes`` says."""
 
     @property
     def early(self) -> bool:
@@ -102,6 +106,45 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Home:
+    """A tensor that is kept in a memory level whenever it is not in the scratchpad, in the steps
+    [``first``, ``last``]. Tensors without a home are kept in their backing memory."""
+
+    tensor: str
+    level: str
+    address: int
+    bytes: int
+    first: int
+    last: int
+    read_bytes: int
+    """Moved from the level to the scratchpad by all steps; likewise below."""
+    written_bytes: int
+    copied_in: bool = False
+    """Begins in its backing memory: copied whole into the level at the beginning of ``first``."""
+    copied_out: bool = False
+    """Ends in its backing memory: copied whole at the end of ``first``, the step that makes it."""
+
+    @property
+    def level_read_bytes(self) -> int:
+        """All bytes out of the level, copies included."""
+        return self.read_bytes + (self.bytes if self.copied_out else 0)
+
+    @property
+    def level_written_bytes(self) -> int:
+        """All bytes into the level, copies included."""
+        return self.written_bytes + (self.bytes if self.copied_in else 0)
+
+
+def relief(homes: Iterable[Home]) -> tuple[int, int]:
+    """Bytes (read, written) that homes spare the backing memories, copies reckoned with."""
+    read = written = 0
+    for home in homes:
+        read += home.read_bytes - (home.bytes if home.copied_in else 0)
+        written += home.written_bytes - (home.bytes if home.copied_out else 0)
+    return read, written
+
+
+@dataclass(frozen=True)
 class MemoryPlan:
     """Order, residency, traffic and addresses for one accelerator, checked by ``ilp.check``."""
 
@@ -126,3 +169,22 @@ class MemoryPlan:
     notes: tuple[str, ...] = ()
     weight_peak_bytes: int = 0
     """Highest address used in the weight scratchpad, and no placement of this plan is below."""
+    homes: tuple[Home, ...] = ()
+    """Where tensors are kept on machines with memory levels."""
+
+    @property
+    def level_bytes(self) -> dict[str, tuple[int, int]]:
+        """Memory level -> bytes (read, written) that the plan implies, of levels that are used."""
+        found: dict[str, tuple[int, int]] = {}
+        for home in self.homes:
+            read, written = found.get(home.level, (0, 0))
+            found[home.level] = read + home.level_read_bytes, written + home.level_written_bytes
+        return found
+
+    @property
+    def level_peaks(self) -> dict[str, int]:
+        """Memory level -> highest address in use, of levels that are used."""
+        found: dict[str, int] = {}
+        for home in self.homes:
+            found[home.level] = max(found.get(home.level, 0), home.address + home.bytes)
+        return found

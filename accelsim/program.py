@@ -64,6 +64,11 @@ class Work:
     load of weights writes, it writes there."""
     dataflow: str = ""
     """Which of the array's dataflows runs it; empty: the only one, or no work for the array."""
+    level: str = ""
+    """Memory level that a transfer reads or writes; likewise below. A copy between a level and a
+    backing memory counts on both sides."""
+    level_read_bytes: int = 0
+    level_write_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,8 @@ class Buffer:
     """Bytes with one meaning that the commands of a block touch."""
 
     structure: str
-    """``scratchpad``, ``weight_scratchpad`` (of a split one) or ``accumulators``."""
+    """``scratchpad``, ``weight_scratchpad`` (of a split one), ``accumulators`` or a memory
+    level."""
     kind: str
     """``weight``, ``bias``, ``activation`` or ``accumulator``."""
     tensor: str

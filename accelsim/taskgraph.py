@@ -7,7 +7,7 @@ the end of the write to the end of the last read, which is what fault exposure i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -23,6 +23,8 @@ class TaskKind(StrEnum):
     """Stream tile of an activation, scratchpad -> DRAM."""
     SPILL = "spill"
     """Whole tensor, scratchpad -> DRAM."""
+    COPY = "copy"
+    """Whole tensor between a backing memory and a memory level; the scratchpad takes no part."""
     DMA_SETUP = "dma_setup"
     """Set-up and latency of the transfer that follows on the same channel; moves nothing."""
     ARRAY = "array"
@@ -35,7 +37,8 @@ class Value:
 
     id: int
     structure: str
-    """``scratchpad``, ``weight_scratchpad`` (of a split one) or ``accumulators``."""
+    """``scratchpad``, ``weight_scratchpad`` (of a split one), ``accumulators`` or a memory
+    level."""
     kind: str
     """``weight``, ``bias``, ``activation`` or ``accumulator``."""
     tensor: str
@@ -85,6 +88,11 @@ class Task:
     """Of ``sram_read_bytes``, those out of the weight scratchpad of a machine that has one."""
     dataflow: str = ""
     """Which of the array's dataflows runs it; empty: the only one, or no work for the array."""
+    level_read_bytes: int = 0
+    """Bytes out of the memory level ``level``, likewise below; a copy between a level and a backing
+    memory counts on both sides."""
+    level_write_bytes: int = 0
+    level: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,39 @@ class Scratchpad:
 
 
 @dataclass(frozen=True)
+class Level:
+    """A software-managed SRAM between the scratchpad and the backing memories, with a port of its
+    own that the DMA channels share."""
+
+    name: str
+    """Of its port, of its structure and in reports."""
+    bytes: int
+    bytes_per_second: int
+    """Of its port, reads and writes together."""
+    latency_cycles: int = 0
+    """Charged once per transfer."""
+    alignment_bytes: int = 16
+    width_bytes: int = 32
+    """Access granularity that its energy is counted in."""
+    banks: int = 1
+    """As for :class:`Scratchpad`: energy and area only."""
+    pj_per_byte: Fraction | None = None
+    """Energy of an access; None: that of an SRAM of its size in the energy table."""
+    protection: str = "none"
+    """Name of a protection (accelsim.arch.protection)."""
+
+
+RESERVED = frozenset(
+    {
+        "accumulators", "array", "clock", "control", "core", "dma", "dram", "leakage", "link",
+        "noc", "none", "registers", "scratchpad", "static", "vector", "weight_memory",
+        "weight_scratchpad", "weight_sram", "weights",
+    }
+)  # fmt: skip
+"""Names that no level may have: other parts of the machine are called so."""
+
+
+@dataclass(frozen=True)
 class AccumulatorSram:
     """Partial sums of K-folds, ``accumulator_bits`` wide, double buffered: one half is filled by
     the array while the vector unit requantises the other."""
@@ -231,6 +264,8 @@ class Accelerator:
     weight_sram: Scratchpad | None = None
     """A split scratchpad: the tile buffers of weights and biases lie in an SRAM with addresses,
     ports, energy and area of its own, everything else in ``scratchpad``. None: unified."""
+    levels: tuple[Level, ...] = ()
+    """Memories between the scratchpad and the backing memories, the nearest one first."""
     compression: Compression | None = None
     energy_options: EnergyOptions = EnergyOptions()
     cores: int = 1
@@ -248,6 +283,10 @@ class Accelerator:
         if self.weight_memory is None:
             return None
         return Fraction(self.weight_memory.bytes_per_second, self.clock_hz)
+
+    def level_bytes_per_cycle(self, level: Level) -> Fraction:
+        """Exact bandwidth of a level in bytes per core cycle."""
+        return Fraction(level.bytes_per_second, self.clock_hz)
 
     @property
     def accumulator_port_bytes(self) -> int:

@@ -9,7 +9,7 @@ Costs are example values unless their source says otherwise. Marks: ``S`` read i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from accelsim.arch.parts import Accelerator
@@ -202,6 +202,16 @@ def resolve(name: str) -> Protection:
     return found
 
 
+def without_protections(accelerator: Accelerator) -> Accelerator:
+    """The same machine without any protection."""
+    levels = tuple(replace(level, protection="none") for level in accelerator.levels)
+    return replace(accelerator, protection={}, levels=levels)
+
+
 def protection_of(accelerator: Accelerator, structure: str) -> Protection:
-    """The protection of one structure; ``none`` where the accelerator names none."""
+    """The protection of one structure, or of a memory level by its name; ``none`` where the
+    accelerator names none."""
+    for level in accelerator.levels:
+        if level.name == structure:
+            return resolve(level.protection)
     return resolve(accelerator.protection.get(structure, "none"))

@@ -97,6 +97,10 @@ def _objections(system: System) -> list[tuple[str, str]]:
         if strangers:
             message = f"{what} of core {', '.join(strangers)} differs from that of core 0"
             found.append((message, f"cores share {what}: state the same for all"))
+    leveled = [str(number) for number, core in enumerate(cores) if core.levels]
+    if leveled:
+        message = f"core {', '.join(leveled)} has memory levels, which no core of a system can have"
+        found.append((message, "an accelerator of one core, or cores without levels"))
     found += _link_objections(system)
     if system.sync_cycles < 0:
         found.append((f"sync_cycles is {system.sync_cycles}", "0 for none"))

@@ -17,6 +17,7 @@ from accelsim.arch.parts import (
     DotUnits,
     Dram,
     EnergyOptions,
+    Level,
     PeSpads,
     Scratchpad,
     SystolicArray,
@@ -34,6 +35,7 @@ from accelsim.config.hardware import (
     ScratchpadPart,
     SramPart,
 )
+from accelsim.config.levels import LevelPart
 from accelsim.config.problems import find, where
 from accelsim.config.requirements import SafetyPart
 from accelsim.config.schema import RUN, DataPart, FaultsPart, MappingPart
@@ -115,6 +117,7 @@ def accelerator(part: AcceleratorPart, tree: Node, at: str = "accelerator.") -> 
         protection=_protection(part),
         weight_memory=_dram(part.weight_memory) if part.weight_memory else None,
         weight_sram=_sram(part.weight_scratchpad) if part.weight_scratchpad else None,
+        levels=tuple(_level(level, part.clock) for level in part.levels),
         compression=_compression(part.compression) if part.compression else None,
         energy_options=_energy(part.energy, tree, at),
         cores=part.cores,
@@ -188,6 +191,20 @@ def _protection(part: AcceleratorPart) -> dict[str, str]:
     if part.weight_scratchpad is None:
         del found["weight_scratchpad"]
     return found
+
+
+def _level(part: LevelPart, clock_hz: int) -> Level:
+    return Level(
+        part.name,
+        part.size,
+        part.width * clock_hz if part.bandwidth is None else part.bandwidth,
+        part.latency_cycles,
+        part.alignment,
+        part.width,
+        part.banks,
+        part.pj_per_byte,
+        part.protection,
+    )
 
 
 def _compression(part: CompressionPart) -> Compression:

@@ -24,7 +24,8 @@ from accelsim.config.fields import (
     about,
     problem,
 )
-from accelsim.errors import AccelsimError, suggest
+from accelsim.config.levels import MOST_LEVELS, LevelPart, power_of_two, require_fitting
+from accelsim.errors import suggest
 
 
 class VectorPart(Part):
@@ -56,12 +57,6 @@ class VectorPart(Part):
         return table
 
 
-def _power_of_two(value: int) -> int:
-    if value & (value - 1):
-        raise problem("C004", f"must be a power of two, is {value}")
-    return value
-
-
 MOST_LINE = 4096
 """Bytes of a line in a bank with ports of its own."""
 
@@ -71,7 +66,7 @@ class SramPart(Part):
 
     size: Annotated[Bytes, about("capacity", unit="B")]
     alignment: Annotated[
-        Bytes, AfterValidator(_power_of_two), about("of every placed buffer", unit="B")
+        Bytes, AfterValidator(power_of_two), about("of every placed buffer", unit="B")
     ] = 16
     width: Annotated[
         Bytes, about("of a port: bytes per cycle, and what SRAM energy is counted in", unit="B")
@@ -352,23 +347,7 @@ class ProtectionPart(Part):
     @field_validator("*")
     @classmethod
     def _applies(cls, name: str, info: ValidationInfo) -> str:
-        from accelsim.arch.protection import PROTECTIONS, resolve
-
-        structure = info.field_name or ""
-        fitting = sorted(n for n, p in PROTECTIONS.items() if structure in p.applies_to)
-        for part in name.split("+"):
-            known = PROTECTIONS.get(part)
-            if known is None:
-                hint = suggest(part, fitting)
-                raise problem("C005", f"unknown protection '{part}' for {structure}", hint)
-            if structure not in known.applies_to:
-                message = f"protection '{part}' does not apply to {structure}"
-                raise problem("C009", message, "possible: " + ", ".join(fitting))
-        try:
-            resolve(name)
-        except AccelsimError as error:
-            raise problem("C009", error.mistakes[0].message, error.mistakes[0].hint) from None
-        return name
+        return require_fitting(name, info.field_name or "")
 
 
 class AcceleratorPart(Part):
@@ -391,6 +370,11 @@ class AcceleratorPart(Part):
     weight_memory: Annotated[
         DramPart | None, about("backing memory of weights and biases; left out: the dram")
     ] = None
+    levels: Annotated[
+        list[LevelPart],
+        Field(max_length=MOST_LEVELS),
+        about("memories between scratchpad and backing memories, the nearest one first"),
+    ] = Field(default_factory=list)
     compression: Annotated[
         CompressionPart | None, about("weights stored compressed; left out: as they are")
     ] = None
@@ -434,6 +418,23 @@ class AcceleratorPart(Part):
                 message = f"a clock of {clock} Hz is too slow for {part.kind}'s delays in cycles"
                 raise problem("C009", message, "model: bandwidth, or a faster clock")
         return part
+
+    @field_validator("levels")
+    @classmethod
+    def _levels_differ(cls, levels: list[LevelPart]) -> list[LevelPart]:
+        names = [level.name for level in levels]
+        for name in names:
+            if names.count(name) > 1:
+                raise problem("C009", f"two levels are called '{name}'", "names of their own")
+        return levels
+
+    @field_validator("cores")
+    @classmethod
+    def _levels_of_one_core(cls, cores: int, info: ValidationInfo) -> int:
+        if cores > 1 and info.data.get("levels"):
+            message = f"memory levels belong to one core, there are {cores}"
+            raise problem("C009", message, "cores: 1, or leave levels out")
+        return cores
 
     @field_validator("weight_memory")
     @classmethod

@@ -195,6 +195,12 @@ def _check_detection(draft: Draft, problems: Problems) -> None:
         for structure, name in machine.protection.model_dump().items()
         if resolve(name).periodic
     }
+    periodic |= {
+        level.name: level.protection
+        for machine in _machines(draft.part)
+        for level in machine.levels
+        if resolve(level.protection).periodic
+    }
     if not periodic:
         return
     users = ", ".join(f"{structure}: {name}" for structure, name in periodic.items())

@@ -7,8 +7,9 @@ often it happens, added up. Integers first, so that the result does not depend o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from itertools import zip_longest
 from typing import NamedTuple, Protocol
 
 from accelsim.arch.parts import Accelerator
@@ -65,6 +66,18 @@ class Counted(Protocol):
     def dataflow(self) -> str:
         """Which of the array's dataflows runs it; empty: the only one, or no work for it."""
 
+    @property
+    def level(self) -> str:
+        """Memory level that it uses, if any."""
+
+    @property
+    def level_read_bytes(self) -> int:
+        """Bytes out of that level."""
+
+    @property
+    def level_write_bytes(self) -> int:
+        """Bytes into that level."""
+
 
 @dataclass(frozen=True)
 class Activity:
@@ -92,14 +105,27 @@ class Activity:
     vector_busy: int = 0
     cycles: int = 0
     """Makespan; 0 for a part of a run, which then has neither leakage nor clock energy."""
+    levels: tuple[int, ...] = field(default=(), kw_only=True)
+    """Bytes read and bytes written of every memory level in turn, the nearest one first."""
 
     def __add__(self, other: Activity) -> Activity:
         """Both, one after the other."""
-        return Activity(*(a + b for a, b in zip(_values(self), _values(other), strict=True)))
+        pairs = zip_longest(self.values, other.values, fillvalue=0)
+        return Activity.of([a + b for a, b in pairs])
 
     def times(self, count: int) -> Activity:
         """This ``count`` times in a row."""
-        return Activity(*(value * count for value in _values(self)))
+        return Activity.of([value * count for value in self.values])
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """All figures in the order of the fields."""
+        return (*(getattr(self, name) for name in SINGLE), *self.levels)
+
+    @classmethod
+    def of(cls, values: Sequence[int]) -> Activity:
+        """Inverse of :attr:`values`."""
+        return cls(*values[: len(SINGLE)], levels=tuple(values[len(SINGLE) :]))
 
     @property
     def dram_bytes(self) -> int:
@@ -117,8 +143,8 @@ class Activity:
         return self.accumulator_read_bytes + self.accumulator_write_bytes
 
 
-def _values(activity: Activity) -> list[int]:
-    return [getattr(activity, field.name) for field in fields(activity)]
+SINGLE = tuple(one.name for one in fields(Activity) if one.name != "levels")
+"""The fields of an :class:`Activity` that are one figure each."""
 
 
 def activity_of(
@@ -161,7 +187,17 @@ def activity_of(
         hop_bits=moved.hop_bits,
         array_busy=cycles if work.kind is TaskKind.ARRAY else 0,
         vector_busy=cycles if work.kind is TaskKind.VECTOR else 0,
+        levels=_level_bytes(work, accelerator),
     )
+
+
+def _level_bytes(work: Counted, accelerator: Accelerator) -> tuple[int, ...]:
+    found: list[int] = []
+    for level in accelerator.levels:
+        port, mine = _Port(level.width_bytes), level.name == work.level
+        moved = (work.level_read_bytes, work.level_write_bytes) if mine else (0, 0)
+        found += [port.whole(size) for size in moved]
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -196,11 +232,11 @@ def graph_activity(
 
 
 def _total(seen: Counter[_Event], accelerator: Accelerator) -> Activity:
-    total = [0] * len(fields(Activity))
+    total = [0] * (len(SINGLE) + 2 * len(accelerator.levels))
     for (counts, cycles, held), often in seen.items():
         one = activity_of(counts, cycles, accelerator, stationary=held)
-        total = [a + often * b for a, b in zip(total, _values(one), strict=True)]
-    return Activity(*total)
+        total = [a + often * b for a, b in zip(total, one.values, strict=True)]
+    return Activity.of(total)
 
 
 class _Counts(NamedTuple):
@@ -217,13 +253,17 @@ class _Counts(NamedTuple):
     vector_ops: int
     weight_read_bytes: int
     dataflow: str
+    level: str
+    level_read_bytes: int
+    level_write_bytes: int
 
     @classmethod
     def of(cls, work: Counted) -> _Counts:
         return cls(
             work.kind, work.dram_read_bytes, work.dram_write_bytes, work.sram_read_bytes,
             work.sram_write_bytes, work.accumulator_read_bytes, work.accumulator_write_bytes,
-            work.macs, work.vector_ops, work.weight_read_bytes, work.dataflow,
+            work.macs, work.vector_ops, work.weight_read_bytes, work.dataflow, work.level,
+            work.level_read_bytes, work.level_write_bytes,
         )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ class AreaBreakdown:
 
     blocks: Mapping[str, float]
     """``array``, ``vector``, ``scratchpad``, ``weight_scratchpad`` (of a split scratchpad),
-    ``accumulators``, ``control``, unprotected."""
+    ``accumulators``, ``control``, memory levels by name, unprotected."""
     protection: Mapping[str, float]
     """What the protection of a block adds in all."""
     mechanisms: Mapping[str, Mapping[str, float]]
@@ -145,6 +145,8 @@ def _memories_um2(accelerator: Accelerator) -> dict[str, float]:
     found = {"scratchpad": macro_um2(pad.bytes, pad.width_bytes, pad.banks, node)}
     if split is not None:
         found["weight_scratchpad"] = macro_um2(split.bytes, split.width_bytes, split.banks, node)
+    for level in accelerator.levels:
+        found[level.name] = macro_um2(level.bytes, level.width_bytes, level.banks, node)
     found["accumulators"] = macro_um2(
         accelerator.accumulators.bytes, accelerator.accumulator_port_bytes, 1, node
     )

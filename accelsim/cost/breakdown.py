@@ -33,6 +33,8 @@ class EnergyBreakdown:
     """Backing memory of the weights, where it is another than the DRAM."""
     weight_sram_j: float = 0.0
     """The weights' half of a split scratchpad."""
+    levels_j: Mapping[str, float] = field(default_factory=dict)
+    """Memory levels between scratchpad and backing memories, by name."""
     static_by_block: Mapping[str, float] = field(default_factory=dict)
     """Leakage by block of the area breakdown; empty where it is not known."""
 
@@ -46,6 +48,7 @@ class EnergyBreakdown:
         return {
             "dram": self.dram_j,
             "weight_memory": self.weight_memory_j,
+            **dict(reversed(list(self.levels_j.items()))),
             "scratchpad": self.scratchpad_j,
             "weight_scratchpad": self.weight_sram_j,
             "accumulators": self.accumulators_j,
@@ -65,7 +68,12 @@ class EnergyBreakdown:
         """Level -> joules, outermost memory first; the same total."""
         return {
             "off-chip memory": self.dram_j + self.weight_memory_j,
-            "on-chip memory": self.scratchpad_j + self.weight_sram_j + self.accumulators_j,
+            "on-chip memory": math.fsum(
+                (
+                    *self.levels_j.values(),
+                    self.scratchpad_j + self.weight_sram_j + self.accumulators_j,
+                )
+            ),
             "PE wires": self.noc_j,
             "registers": self.registers_j,
             "arithmetic": self.array_j + self.vector_j,

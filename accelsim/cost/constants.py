@@ -84,7 +84,8 @@ def constants(accelerator: Accelerator) -> Constants:
         raise AccelsimError(mistakes)
     chosen = tables[0]
     wanted = ("rf", *OPTIONAL) if accelerator.array.dataflow == "rs" else tuple(OPTIONAL)
-    entries, origin, lacking = _gather(tables, wanted)
+    needed = [level.name for level in accelerator.levels if level.pj_per_byte is None]
+    entries, origin, lacking = _gather(tables, wanted, needed)
     mistakes = [
         *_wrong_node(accelerator, {origin[name].name: origin[name] for name in entries}, chosen),
         *_wrong_dram(accelerator, entries),
@@ -115,17 +116,22 @@ def _tables(accelerator: Accelerator) -> tuple[list[EnergyTable], list[Mistake]]
     return found, mistakes
 
 
-def _required(entries: Mapping[str, Entry]) -> Iterator[tuple[str, tuple[tuple[str, ...], ...]]]:
-    """What is needed -> the groups that make it, one alternative sufficing."""
+def _required(
+    entries: Mapping[str, Entry], levels: Sequence[str]
+) -> Iterator[tuple[str, tuple[tuple[str, ...], ...]]]:
+    """What is needed -> the groups that make it, one alternative sufficing. ``levels``: memory
+    levels that do not state an energy."""
     arithmetic = (("mac",), ("int_mult", "int_add"))
     yield "MACs of the array", (("mac.compute",), *arithmetic)
     yield "operations of the vector unit", (("vector.compute",), ("int_mult", "int_add"), ("mac",))
     for name in ("scratchpad", "accumulators"):
         yield f"accesses to the {name}", ((f"{name}.read", f"{name}.write"), ("sram",))
+    for name in levels:
+        yield f"accesses to the level {name} (or state its pj_per_byte)", (("sram",),)
 
 
 def _gather(
-    tables: Sequence[EnergyTable], wanted: Sequence[str]
+    tables: Sequence[EnergyTable], wanted: Sequence[str], levels: Sequence[str] = ()
 ) -> tuple[dict[str, Entry], dict[str, EnergyTable], list[Mistake]]:
     """Entries by name, where each came from, and what is in no table: the first table that has a
     group gives all of it, and groups are taken only as far as something needs them; ``wanted``
@@ -140,7 +146,7 @@ def _gather(
             if group_of(name) == group:
                 entries[name], origin[name] = entry, table
 
-    for what, alternatives in _required(entries):
+    for what, alternatives in _required(entries, levels):
         if any(_covers(entries, groups) for groups in alternatives):
             continue
         choices = [(t, g) for t in tables[1:] for g in alternatives if _covers(t.entries, g)]

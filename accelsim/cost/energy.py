@@ -152,6 +152,10 @@ def _breakdown(
         weight_sram_j=moved(
             "weight_scratchpad", did.weight_sram_read_bytes, did.weight_sram_write_bytes
         ),
+        levels_j={
+            level.name: moved(level.name, *did.levels[2 * at : 2 * at + 2])
+            for at, level in enumerate(accelerator.levels if did.levels else ())
+        },
         static_by_block={name: cycles * pj * PICO for name, pj in units.leakage.items()}
         if cycles
         else {},

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 from accelsim.arch.parts import Accelerator
 from accelsim.cost.activity import Activity
@@ -19,6 +20,9 @@ from accelsim.cost.breakdown import EnergyBreakdown
 from accelsim.cost.constants import constants
 from accelsim.cost.energy import energy_of
 from accelsim.plan import MemoryPlan
+
+BY_NAME = ("levels_j", "static_by_block")
+"""Fields of an energy breakdown that are a figure per name."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,13 @@ def summed_energy(parts: Sequence[EnergyBreakdown]) -> EnergyBreakdown:
     """Component by component; at least one part."""
     if len(parts) == 1:
         return parts[0]
-    values = {
+    values: dict[str, Any] = {
         field.name: math.fsum(getattr(part, field.name) for part in parts)
         for field in fields(EnergyBreakdown)
-        if field.name != "static_by_block"
+        if field.name not in BY_NAME
     }
-    return EnergyBreakdown(**values, static_by_block=_summed([p.static_by_block for p in parts]))
+    values |= {name: _summed([getattr(part, name) for part in parts]) for name in BY_NAME}
+    return EnergyBreakdown(**values)
 
 
 def kinds_area(kinds: Sequence[CoreKind]) -> AreaBreakdown:

@@ -6,15 +6,20 @@ The folded twin of :func:`accelsim.cost.activity.graph_activity`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields
 
 from accelsim.arch.parts import Accelerator
-from accelsim.cost.activity import Activity, activity_of, graph_activity, held_operands
+from accelsim.cost.activity import (
+    SINGLE,
+    Activity,
+    activity_of,
+    graph_activity,
+    held_operands,
+)
 from accelsim.program import Block, Command, Node, Program, Repeat
 from accelsim.taskgraph import Task, TaskGraph
 
 Values = tuple[int, ...]
-"""The fields of an :class:`Activity` in order."""
+"""The figures of an :class:`Activity` in order."""
 
 
 class ProgramActivity:
@@ -23,14 +28,15 @@ class ProgramActivity:
     def __init__(self, accelerator: Accelerator) -> None:
         self._accelerator = accelerator
         self._known: dict[object, Values] = {}
+        self._columns = len(SINGLE) + 2 * len(accelerator.levels)
 
     def block(self, block: Block) -> Activity:
         """Totals of one block; ``cycles`` stays 0."""
-        return Activity(*self._total((block,)))
+        return Activity.of(self._total((block,)))
 
     def program(self, program: Program) -> Activity:
         """Totals of all blocks."""
-        return Activity(*self._total(program.blocks))
+        return Activity.of(self._total(program.blocks))
 
     def _total(self, blocks: Iterable[Block]) -> Values:
         alike: dict[int, list[Block]] = {}
@@ -43,7 +49,7 @@ class ProgramActivity:
                 often[one] = often.get(one, 0) + times * len(same)
         return tuple(
             sum(one[column] * times for one, times in often.items())
-            for column in range(len(fields(Activity)))
+            for column in range(self._columns)
         )
 
     def _command(self, command: Command, block: Block) -> Values:
@@ -54,12 +60,12 @@ class ProgramActivity:
             work.kind, command.cycles, held, work.dram_read_bytes, work.dram_write_bytes,
             work.sram_read_bytes, work.sram_write_bytes, work.accumulator_read_bytes,
             work.accumulator_write_bytes, work.macs, work.vector_ops, work.weight_read_bytes,
-            work.dataflow,
+            work.dataflow, work.level, work.level_read_bytes, work.level_write_bytes,
         )  # fmt: skip
         found = self._known.get(key)
         if found is None:
             one = activity_of(work, command.cycles, self._accelerator, stationary=held)
-            found = self._known[key] = tuple(getattr(one, field.name) for field in fields(one))
+            found = self._known[key] = one.values
         return found
 
 

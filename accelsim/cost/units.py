@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from accelsim.arch.parts import Accelerator
-from accelsim.arch.protection import STRUCTURES, protection_of
+from accelsim.arch.protection import STRUCTURES, protection_of, resolve
 from accelsim.cost.area import AreaBreakdown, area
 from accelsim.cost.constants import Constants
 from accelsim.cost.sram import bank_bytes, routing_energy_factor
@@ -36,8 +36,8 @@ class UnitEnergies:
     vector_op: float
     static_cycle: float
     memories: Mapping[str, Access]
-    """``dram``, ``weight_memory``, ``scratchpad``, ``weight_scratchpad``, ``accumulators``; the
-    fields above are the means of reads and writes."""
+    """``dram``, ``weight_memory``, ``scratchpad``, ``weight_scratchpad``, ``accumulators`` and
+    memory levels by name; the fields above are the means of reads and writes."""
     register_bit: float
     """A register bit of the array that takes a new value; 0 without a figure, likewise below."""
     lane_register_bit: float
@@ -116,6 +116,13 @@ def _memories(
             bank = max(1.0, bank_bytes(size, banks))
             costs = [figures.value("sram", bank) / 8 * routing_energy_factor(banks)] * 2
         found[name] = Access(*(cost * factor[name] for cost in costs))
+    for level in accelerator.levels:
+        if level.pj_per_byte is not None:
+            cost = float(level.pj_per_byte)
+        else:
+            bank = max(1.0, bank_bytes(level.bytes, level.banks))
+            cost = figures.value("sram", bank) / 8 * routing_energy_factor(level.banks)
+        found[level.name] = Access(*[cost * resolve(level.protection).energy_factor] * 2)
     for name in ("dram", "weight_memory"):
         own = name if figures.has(name) or figures.has(f"{name}.read") else "dram"
         keys = [f"{own}.{way}" if figures.has(f"{own}.{way}") else own for way in ("read", "write")]

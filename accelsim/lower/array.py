@@ -219,15 +219,19 @@ class _Loop:
     def _loading(self, *, b: bool, bias: bool) -> Transfer:
         """Recipe of a load of weights (or a second activation), a bias, or both."""
         operands, roles, block = self._operands, self._roles, self._shape
-        writes = []
+        writes, homes = [], []
         if b:
             writes.append(Touch(roles.b, operands.b_bytes((0, self._k[0]), block), fresh=True))
+            homes.append(roles.homes["b"])
         if bias:
             writes.append(Touch(roles.bias, operands.bias_bytes(block), fresh=True))
+            homes.append(roles.homes["bias"])
         tensor = operands.b if b or operands.bias is None else operands.bias
         constant = operands.constant or not b
         kind = TaskKind.LOAD_WEIGHT if constant else TaskKind.LOAD_INPUT
-        return self._builder.loading(kind, tuple(writes), tensor.name, constant=constant)
+        return self._builder.loading(
+            kind, tuple(writes), tensor.name, constant=constant, homes=homes
+        )
 
     def _load_input(self) -> None:
         """The streamed input tile, unless all of it lies in the padding."""
@@ -241,7 +245,8 @@ class _Loop:
         transfer = self._inputs.get(key)
         if transfer is None:
             writes = (Touch(self._roles.a, size, fresh=True),)
-            transfer = builder.loading(TaskKind.LOAD_INPUT, writes, operands.a.name)
+            homes = (self._roles.homes["a"],)
+            transfer = builder.loading(TaskKind.LOAD_INPUT, writes, operands.a.name, homes=homes)
             self._inputs[key] = transfer
         builder.load(transfer, fresh=a.fresh(user), array=max(0, user))
 
@@ -331,7 +336,8 @@ class _Loop:
         if self._out is None:
             return drain, None
         read, name = Touch(roles.out, size), operands.output.name
-        return drain, self._builder.storing(TaskKind.STORE_OUTPUT, read, name)
+        home = roles.homes["out"]
+        return drain, self._builder.storing(TaskKind.STORE_OUTPUT, read, name, home=home)
 
     @property
     def _shape(self) -> Block:

@@ -12,10 +12,11 @@ all of a step: its last vector command and its last store.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from accelsim.arch.parts import Accelerator
+from accelsim.lower.buffers import At
 from accelsim.mapping.timing import Timing
 from accelsim.mapping.timing import Transfer as TransferTime
 from accelsim.program import Command, Dependency, Node, Repeat, Touch, Work
@@ -87,7 +88,9 @@ class ProgramBuilder:
         # A single channel is a port that two queues share.
         dma = ("dma.0.load", "dma.0.store") if shared else [f"dma.{c}" for c in range(channels)]
         self.queues = (*dma, "array", "vector")
-        self.ports = (*(("dma.0",) if shared else ()), "dram", *(("weights",) if own else ()))
+        backing = ("dram", *(("weights",) if own else ()))
+        levels = [level.name for level in accelerator.levels]
+        self.ports = (*(("dma.0",) if shared else ()), *backing, *levels)
         self._channel = (0,) if shared else ()
         self._memory = {name: (*self._channel, self.ports.index(name)) for name in self.ports}
         self._fold = fold
@@ -235,31 +238,80 @@ class ProgramBuilder:
     # Commands
 
     def loading(
-        self, kind: TaskKind, writes: tuple[Touch, ...], region: str, *, constant: bool = False
+        self,
+        kind: TaskKind,
+        writes: tuple[Touch, ...],
+        region: str,
+        *,
+        constant: bool = False,
+        homes: Sequence[At | None] = (),
     ) -> Transfer:
-        """Recipe of a load of all that it ``writes`` (``constant``: weights, biases)."""
+        """Recipe of a load of all that it ``writes`` (``constant``: weights, biases). ``homes``: of
+        each of these, if it is kept in a memory level, all in the same one."""
         sizes = [touch.bytes for touch in writes]
         size = sum(sizes)
+        kept = [home for home in homes if home is not None]
+        if kept:
+            assert len(kept) == len(writes), "what is loaded together is kept together"
+            moved = self.timing.transfer(*sizes, constant=constant, level=kept[0].level)
+            reads = [
+                Touch(at.buffer, min(part, at.bytes)) for at, part in zip(kept, sizes, strict=True)
+            ]
+            work = Work(
+                kind, tuple(reads), writes, sram_write_bytes=size, region=region,
+                level=moved.memory, level_read_bytes=size,
+            )  # fmt: skip
+            return self._transfer(work, moved)
         moved = self.timing.transfer(*sizes, constant=constant)
         work = Work(
             kind, writes=writes, dram_read_bytes=moved.stored, sram_write_bytes=size, region=region
         )
         return self._transfer(work, moved)
 
-    def storing(self, kind: TaskKind, read: Touch, region: str) -> Transfer:
-        """Recipe of a store of what it reads."""
+    def storing(
+        self, kind: TaskKind, read: Touch, region: str, *, home: At | None = None
+    ) -> Transfer:
+        """Recipe of a store of what it reads. ``home``: if that is kept in a memory level."""
+        if home is not None:
+            moved = self.timing.transfer(read.bytes, level=home.level)
+            work = Work(
+                kind, (read,), (Touch(home.buffer, read.bytes),), sram_read_bytes=read.bytes,
+                region=region, level=home.level, level_write_bytes=read.bytes,
+            )  # fmt: skip
+            return self._transfer(work, moved)
         moved = self.timing.transfer(read.bytes)
         work = Work(
             kind, (read,), dram_write_bytes=moved.stored, sram_read_bytes=read.bytes, region=region
         )
         return self._transfer(work, moved)
 
-    def _transfer(self, work: Work, moved: TransferTime) -> Transfer:
+    def copying(
+        self, at: At | None, tensor: str, *, inward: bool = False, constant: bool = False
+    ) -> Transfer:
+        """Recipe of a copy of a whole tensor out of a memory level into its backing memory, or, if
+        ``inward``, the other way. It holds both ports."""
+        assert at is not None, f"{tensor} is kept in no memory level"
+        moved = self.timing.copy(at.bytes, at.level, constant=constant)
+        touch = Touch(at.buffer, at.bytes)
+        if inward:
+            work = Work(
+                TaskKind.COPY, writes=(touch,), dram_read_bytes=moved.stored, region=tensor,
+                level=at.level, level_write_bytes=at.bytes,
+            )  # fmt: skip
+        else:
+            work = Work(
+                TaskKind.COPY, (touch,), dram_write_bytes=moved.stored, region=tensor,
+                level=at.level, level_read_bytes=at.bytes,
+            )  # fmt: skip
+        return self._transfer(work, moved, self._memory[at.level][-1:])
+
+    def _transfer(self, work: Work, moved: TransferTime, also: tuple[int, ...] = ()) -> Transfer:
         setup = self._setups.get(moved.fixed)
         if setup is None and moved.fixed:
             setup = Recipe(moved.fixed, Work(TaskKind.DMA_SETUP), self._channel)
             self._setups[moved.fixed] = setup
-        return Transfer(setup, Recipe(moved.cycles, work, self._memory[moved.memory]))
+        ports = (*self._memory[moved.memory], *also)
+        return Transfer(setup, Recipe(moved.cycles, work, ports))
 
     def load(self, transfer: Transfer, *, fresh: bool, array: int = 0, vector: int = 0) -> None:
         """Issue a load on the loader whose turn it is. ``fresh``: into memory that was not used in

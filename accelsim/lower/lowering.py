@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from accelsim.arch.parts import Accelerator
 from accelsim.lower.array import emit_array
-from accelsim.lower.buffers import Buffers
+from accelsim.lower.buffers import CONSTANTS, Buffers, Kept
 from accelsim.lower.builder import ProgramBuilder, State
 from accelsim.lower.nest import HALVES, ArrayShape, array_roles, array_shape
 from accelsim.lower.relabel import relabelled
@@ -21,7 +21,7 @@ from accelsim.lower.vector import (
 )
 from accelsim.mapping.tiles import ArrayOp, array_op
 from accelsim.mapping.timing import Timing
-from accelsim.plan import MemoryPlan, Step
+from accelsim.plan import Home, MemoryPlan, Step, relief
 from accelsim.program import Block, Buffer, Command, Node, Program, Touch
 from accelsim.taskgraph import TaskKind
 from accelsim.workload.graph import Op, Workload
@@ -48,7 +48,7 @@ def lower(
     ``fold=False`` writes every tile out instead: the same commands, without any loop. ``timing``:
     of the accelerator, if there is one that knows some tiles already.
     """
-    lowering = _Lowering(workload, accelerator, fold=fold, timing=timing)
+    lowering = _Lowering(workload, accelerator, plan.homes, fold=fold, timing=timing)
     ops = {op.name: op for op in workload.ops}
     blocks = tuple(
         lowering.block(number, ops[step.op], step) for number, step in enumerate(plan.steps)
@@ -58,7 +58,8 @@ def lower(
 
 
 def plan_traffic(workload: Workload, plan: MemoryPlan) -> tuple[int, int]:
-    """DRAM bytes (read, written) that the plan implies: its candidates' tile loops, loads, stores.
+    """DRAM bytes (read, written) that the plan implies: its candidates' tile loops, loads, stores,
+    less what goes to and from homes in memory levels, and copies between those and DRAM.
 
     Does not look at commands, so that the simulated traffic can be checked against it.
     """
@@ -68,7 +69,8 @@ def plan_traffic(workload: Workload, plan: MemoryPlan) -> tuple[int, int]:
         written += step.candidate.dram_write_bytes
         read += sum(workload.tensors[name].bytes for name in step.loads)
         written += sum(workload.tensors[name].bytes for name in step.stores)
-    return read, written
+    spared_read, spared_write = relief(plan.homes)
+    return read - spared_read, written - spared_write
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class _Lowering:
         self,
         workload: Workload,
         accelerator: Accelerator,
+        homes: Sequence[Home],
         *,
         fold: bool,
         timing: Timing | None = None,
@@ -96,6 +99,10 @@ class _Lowering:
         self._accelerator = accelerator
         self._half = accelerator.accumulators.bytes // HALVES
         self._residents: dict[str, Buffer] = {}
+        self._constants = {
+            name for name, tensor in workload.tensors.items() if tensor.role in CONSTANTS
+        }
+        self._kept = Kept({home.tensor: home for home in homes})
         self._arrays: dict[Hashable, ArrayShape] = {}
         self._vectors: dict[Hashable, VectorShapes] = {}
         self._emitted: dict[Hashable, _Emitted] = {}
@@ -107,7 +114,9 @@ class _Lowering:
         """The next step."""
         self.builder.begin()
         split = self._accelerator.weight_sram is not None
-        buffers = Buffers(self._workload, self._residents, op, step, split=split)
+        buffers = Buffers(
+            self._workload, self._residents, op, step, number, self._kept, split=split
+        )
         for name in step.loads:
             buffers.start(name)
         if op.gemm is not None:
@@ -116,6 +125,9 @@ class _Lowering:
             self._vector(op, step, buffers)
         for name in step.stores:
             self._spill(name, buffers)
+        for home in self._kept.beginning(number):
+            if home.copied_out:
+                self.builder.store(self.builder.copying(buffers.home(home.tensor), home.tensor))
         body = self.builder.end()
         return Block(
             op.name, number, body, tuple(buffers.all), tuple(buffers.starts), self._alike(body)
@@ -135,7 +147,7 @@ class _Lowering:
     def _array(self, op: Op, step: Step, buffers: Buffers) -> None:
         candidate, array = step.candidate, self._accelerator.array
         operands = array_op(op, self._workload, array, candidate.tiling.dataflow)
-        key = _array_key(operands, step)
+        key = _array_key(operands, step), self._kept.levels(op, buffers.number)
         placed = key, step.weights_downward
         shape = self._arrays.get(placed)
         if shape is None:
@@ -155,7 +167,7 @@ class _Lowering:
 
     def _vector(self, op: Op, step: Step, buffers: Buffers) -> None:
         resolved = vector_op(op, self._workload)
-        key = _vector_key(resolved, step)
+        key = _vector_key(resolved, step), self._kept.levels(op, buffers.number)
         placed = key, step.weights_downward
         shapes = self._vectors.get(placed)
         if shapes is None:
@@ -181,14 +193,22 @@ class _Lowering:
         self._last = made, first
 
     def _reload(self, step: Step, buffers: Buffers) -> None:
-        """Tensors that come whole before the operator."""
+        """Tensors that come whole before the operator, into a memory level or the scratchpad."""
+        for home in self._kept.beginning(buffers.number):
+            if home.copied_in:
+                at, constant = buffers.home(home.tensor), home.tensor in self._constants
+                copy = self.builder.copying(at, home.tensor, inward=True, constant=constant)
+                self.builder.load(copy, fresh=True)
         for name in step.loads:
             writes = (Touch(buffers.started(name), self._workload.tensors[name].bytes),)
-            self.builder.load(self.builder.loading(TaskKind.RELOAD, writes, name), fresh=True)
+            homes = (buffers.home(name),)
+            load = self.builder.loading(TaskKind.RELOAD, writes, name, homes=homes)
+            self.builder.load(load, fresh=True)
 
     def _spill(self, name: str, buffers: Buffers) -> None:
         read = Touch(buffers.resident(name), self._workload.tensors[name].bytes)
-        self.builder.store(self.builder.storing(TaskKind.SPILL, read, name))
+        home = buffers.home(name)
+        self.builder.store(self.builder.storing(TaskKind.SPILL, read, name, home=home))
 
 
 def _essence(command: Command) -> Hashable:
@@ -197,6 +217,7 @@ def _essence(command: Command) -> Hashable:
     return (
         command.queue, command.cycles, command.deps, command.ports, work.kind,
         work.dram_read_bytes, work.dram_write_bytes, work.sram_read_bytes, work.sram_write_bytes,
+        work.level, work.level_read_bytes, work.level_write_bytes,
     )  # fmt: skip
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from accelsim.arch.parts import Accelerator
-from accelsim.lower.buffers import Buffers, Slots, as_planned, offsets
+from accelsim.lower.buffers import At, Buffers, Slots, as_planned, offsets
 from accelsim.mapping.layout import Layout, TileSizes, array_layout
 from accelsim.mapping.orders import count_fills
 from accelsim.mapping.runs import (
@@ -132,16 +133,25 @@ class Roles:
     a: int
     out: int
     sums: int
+    homes: Mapping[str, At | None] = field(default_factory=dict)
+    """``b``, ``bias``, ``a``, ``out`` -> where it is kept, if in a memory level."""
 
 
 def array_roles(operands: ArrayOp, shape: ArrayShape, buffers: Buffers, half: int) -> Roles:
     """The buffers of a block, in a fixed order. ``half``: bytes of half the accumulators."""
     output, bias = operands.output.name, operands.bias
     kind = "weight" if operands.constant else "activation"
+    homes = {
+        "b": buffers.home(operands.b.name),
+        "bias": None if bias is None else buffers.home(bias.name),
+        "a": buffers.home(operands.a.name),
+        "out": buffers.home(output),
+    }
     return Roles(
         b=buffers.tiles(shape.b, kind, operands.b.name),
         bias=-1 if bias is None else buffers.tiles(shape.bias, "bias", bias.name),
         a=buffers.tiles(shape.a, "activation", operands.a.name),
         out=buffers.output(shape.out, output),
         sums=buffers.accumulators(output, tuple(part * half for part in range(HALVES))),
+        homes=homes,
     )

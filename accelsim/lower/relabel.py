@@ -57,5 +57,10 @@ class _Relabelling:
             work.macs,
             work.vector_ops,
             self._names[touched],
+            work.weight_read_bytes,
+            work.dataflow,
+            work.level,
+            work.level_read_bytes,
+            work.level_write_bytes,
         )
         return made

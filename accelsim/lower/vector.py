@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from accelsim.arch.parts import Accelerator
-from accelsim.lower.buffers import Buffers, Slots, as_planned, offsets
+from accelsim.lower.buffers import At, Buffers, Slots, as_planned, offsets
 from accelsim.lower.builder import CLEAR, ProgramBuilder, Recipe, Transfer
 from accelsim.lower.streams import Stream
 from accelsim.mapping.layout import constants_of, vector_workspace
@@ -95,11 +95,16 @@ class VectorRoles:
     operands: tuple[int, ...]
     whole: tuple[int, ...]
     out: int
+    homes: tuple[At | None, ...] = ()
+    """Of the operands, where each is kept if that is a memory level; likewise below."""
+    out_home: At | None = None
 
 
 def vector_roles(resolved: VectorOp, shapes: VectorShapes, buffers: Buffers) -> VectorRoles:
     """The buffers of a block, in a fixed order."""
     kinds = ["activation" if i < resolved.inputs else "weight" for i in range(len(shapes.operands))]
+    homes = tuple(buffers.home(tensor.name) for tensor in resolved.operands)
+    out_home = buffers.home(resolved.output.name)
     return VectorRoles(
         operands=tuple(
             buffers.tiles(slots, kind, tensor.name)
@@ -110,6 +115,8 @@ def vector_roles(resolved: VectorOp, shapes: VectorShapes, buffers: Buffers) -> 
             for slots, tensor in zip(shapes.whole, resolved.whole, strict=True)
         ),
         out=buffers.output(shapes.out, resolved.output.name),
+        homes=homes,
+        out_home=out_home,
     )
 
 
@@ -200,6 +207,7 @@ class _Loop:
                 (Touch(self._roles.operands[index], size, fresh=True),),
                 self._resolved.operands[index].name,
                 constant=constant,
+                homes=(self._roles.homes[index],),
             )
         user = stream.advance()
         self._builder.load(transfer, fresh=stream.fresh(user), vector=max(0, user))
@@ -221,4 +229,5 @@ class _Loop:
         if self._out is None:
             return compute, None
         kind, kept = TaskKind.STORE_OUTPUT, Touch(roles.out, size)
-        return compute, self._builder.storing(kind, kept, op.output)
+        home = roles.out_home
+        return compute, self._builder.storing(kind, kept, op.output, home=home)

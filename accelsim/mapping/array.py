@@ -12,6 +12,8 @@ from itertools import product
 
 from accelsim.arch.parts import Accelerator
 from accelsim.dataflow.counts import ceil_div
+from accelsim.mapping.array_flow import array_flow
+from accelsim.mapping.flow import moved_by_level
 from accelsim.mapping.layout import TileSizes, array_layout
 from accelsim.mapping.orders import Fills, count_fills, live_sums, live_tiles, sensible_orders
 from accelsim.mapping.tile_counts import (
@@ -28,7 +30,7 @@ from accelsim.mapping.tiles import (
     halvings,
     reduction_unit,
 )
-from accelsim.mapping.timing import Flow, Timing
+from accelsim.mapping.timing import Timing
 from accelsim.plan import Candidate, Tiling
 
 
@@ -215,34 +217,12 @@ def realise(
         stream_b=stream_b, stream_out=stream_out, constant=operands.constant,
         buffering=accelerator.scratchpad.buffering, weights=accelerator.weight_sram,
     )  # fmt: skip
-    fills, sizes, work, tiling = nest.fills, nest.sizes, nest.work, nest.tiling
-    streamed_a = nest.a_bytes if stream_a else 0
+    work, tiling = nest.work, nest.tiling
+    constants, stored = nest.bias_bytes, nest.bias_stored
     if operands.constant:
-        constants = nest.bias_bytes + nest.b_bytes
-        stored = nest.bias_stored + nest.b_stored
-    else:
-        constants, stored = nest.bias_bytes, nest.bias_stored
-        streamed_a += nest.b_bytes if stream_b else 0
-    read = constants + streamed_a
-    written = operands.output.bytes if stream_out else 0
-    lone_bias = operands.bias is not None and not operands.constant
-    loads = (
-        (fills.weights if stream_b else 0)
-        + (fills.biases if lone_bias else 0)
-        + (fills.inputs if stream_a else 0)
-    )
-    first = sizes.bias + (sizes.b if stream_b else 0)
-    if operands.constant:
-        first_cycles = timing.constant(first)
-    else:
-        first_cycles = timing.dma(first) if first else 0
-    first_a = timing.dma(nest.first_a) if stream_a and nest.first_a else 0
-    last = _last_stores(nest, written, timing) if stream_out else 0
-    flow = Flow(
-        loads, read, fills.outputs if stream_out else 0, written, first_cycles + first_a, last,
-        min(hidden or 0, first_cycles), constants,
-    )  # fmt: skip
-    tiles = fills.outputs * ceil_div(operands.gemm.k, tiling.k)
+        constants, stored = constants + nest.b_bytes, stored + nest.b_stored
+    flow = array_flow(nest, operands, streamed, timing, hidden or 0)
+    tiles = nest.fills.outputs * ceil_div(operands.gemm.k, tiling.k)
     name = f"{variant}/m{tiling.m}n{tiling.n}k{tiling.k}"
     name += "" if tiling.order == "nmk" else f"-{tiling.order}"
     name += f"-{tiling.dataflow}" if tiling.dataflow else ""
@@ -255,11 +235,11 @@ def realise(
         streamed=streamed,
         buffer_bytes=layout.bytes,
         prefetch_bytes=0 if timing.split else beginning,
-        dram_read_bytes=stored + streamed_a,
-        dram_write_bytes=written,
+        dram_read_bytes=stored + flow.read - constants,
+        dram_write_bytes=flow.written,
         cycles=timing.pipelined(flow, compute=nest.compute, tiles=tiles),
         compute_cycles=nest.compute,
-        scratchpad_bytes=work.scratchpad_bytes + read - filled + written,
+        scratchpad_bytes=work.scratchpad_bytes + flow.read - filled + flow.written,
         weight_scratchpad_bytes=work.weight_scratchpad_bytes + filled,
         weight_buffer_bytes=layout.weight_bytes,
         weight_prefetch_bytes=beginning if timing.split else 0,
@@ -271,14 +251,8 @@ def realise(
         vector_ops=operands.op.vector_ops,
         register_bits=work.register_bits,
         hop_bits=work.hop_bits,
+        level_bytes=moved_by_level(flow.levels),
     )
-
-
-def _last_stores(nest: Nest, written: int, timing: Timing) -> int:
-    """Cycles of stores after the last drain: that of the last output, or those of all outputs that
-    are completed together, as far as they do not go on beside the last pass over these."""
-    each = timing.dma_fixed + ceil_div(timing.transfer_bytes(written), nest.fills.outputs)
-    return max(timing.dma(nest.sizes.out), nest.kept * each - nest.final)
 
 
 def row_sizes(operands: ArrayOp) -> tuple[int, ...]:

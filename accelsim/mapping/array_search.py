@@ -87,6 +87,7 @@ def fits_int64(nests: Sequence[Nest], accelerator: Accelerator) -> bool:
         rates.append(accelerator.weight_bytes_per_cycle)
     if accelerator.compression is not None:
         rates.append(accelerator.compression.ratio)
+    rates += [accelerator.level_bytes_per_cycle(level) for level in accelerator.levels]
     scale = max(max(rate.numerator, rate.denominator) for rate in rates) * 16
     most = max(
         max(
@@ -181,6 +182,8 @@ class _Figures:
         self._pad = accelerator.scratchpad
         self._weights = accelerator.weight_sram
         self._written = operands.output.bytes if self._stream_out else 0
+        tensors = (operands.a, operands.b, operands.output)
+        self._home_a, self._home_b, self._home_out = (timing.home(t.name) for t in tensors)
         self._traffic()
 
     def _traffic(self) -> None:
@@ -194,8 +197,27 @@ class _Figures:
             self._constants, stored = t.bias_bytes, t.bias_stored
             if self._stream_b:
                 self._activations = self._activations + t.b_bytes
-        self._moved = stored + self._activations + self._written
+        self._levels = self._by_level(zero)
+        near = sum((read + written for _, read, written in self._levels), start=zero)
+        self._moved = stored + self._activations + self._written - near
         self._read = self._constants + self._activations
+
+    def _by_level(self, zero: Ints) -> tuple[tuple[str, Ints, int], ...]:
+        """(level, bytes read, bytes written) of what memory levels take, each level once."""
+        t = self._table
+        parts: list[tuple[str, Ints, int]] = []
+        if self._stream_a:
+            parts.append((self._home_a, t.a_bytes, 0))
+        if self._stream_b and not self._constant:
+            parts.append((self._home_b, t.b_bytes, 0))
+        if self._stream_out:
+            parts.append((self._home_out, zero, self._written))
+        found: dict[str, tuple[Ints, int]] = {}
+        for level, read, written in parts:
+            if level:
+                known, out = found.get(level, (zero, 0))
+                found[level] = known + read, out + written
+        return tuple((level, *found[level]) for level in sorted(found))
 
     def _buffers(self) -> tuple[Ints, Ints]:
         """Bytes in the scratchpad, and of constants (in the weight scratchpad, if there is one,
@@ -228,8 +250,17 @@ class _Figures:
             filled = self._constants if self._weights is not None else np.zeros_like(t.a)
             pad = t.scratchpad + self._read - filled + self._written
             side = t.weight_scratchpad + filled
+            near = [(level, read + written) for level, read, written in self._levels]
             cost = self._goal.column_costs(
-                cycles, moved, pad, side, t.accumulator, t.registers, t.hops, self._operands.op
+                cycles,
+                moved,
+                pad,
+                side,
+                t.accumulator,
+                t.registers,
+                t.hops,
+                self._operands.op,
+                near,
             )
         fits = buffer <= room
         if self._weights is not None:
@@ -251,22 +282,29 @@ class _Figures:
         if self._constant:
             first_cycles = timing.constants(first_b)
         else:
-            first_cycles = np.where(first_b > 0, fixed + timing.transfers(first_b), zero)
+            first_cycles = self._alone(first_b, self._home_b)
         first_a = zero
         if self._stream_a:
-            first_a = np.where(t.first_a > 0, fixed + timing.transfers(t.first_a), zero)
+            first_a = self._alone(t.first_a, self._home_a)
         flow_first = first_cycles + first_a
-        written = timing.transfers(np.full_like(t.a, self._written))
+        setup = timing.fixed(self._home_out)
+        written = timing.transfers(np.full_like(t.a, self._written), self._home_out)
         last = zero
-        if self._stream_out:  # as ``array._last_stores``
-            together = t.kept * (fixed + -(-written // t.outputs)) - t.final
-            last = np.maximum(fixed + timing.transfers(t.out), together)
+        if self._stream_out:  # as ``array_flow._last_stores``
+            together = t.kept * (setup + -(-written // t.outputs)) - t.final
+            last = np.maximum(setup + timing.transfers(t.out, self._home_out), together)
         tucked = np.minimum(hidden or 0, first_cycles)
         compute = t.compute
-        arriving, at_port = timing.port_cycles(self._read, self._constants, self._written)
+        arriving, at_port = timing.port_cycles(
+            self._read, self._constants, self._written, self._levels
+        )
         incoming = loads * fixed + arriving
+        if self._stream_a:
+            incoming = incoming + t.inputs * (timing.fixed(self._home_a) - fixed)
+        if self._stream_b and not self._constant:
+            incoming = incoming + t.weights * (timing.fixed(self._home_b) - fixed)
         stores = t.outputs if self._stream_out else zero
-        outgoing = stores * fixed + written
+        outgoing = stores * setup + written
         first, one = flow_first - tucked, -(-compute // t.tiles)
         hides = incoming + outgoing <= flow_first + last
         easy = first + compute + last
@@ -283,6 +321,11 @@ class _Figures:
             np.maximum(first + one + outgoing, port + one),
         )
         return np.where(hides, easy, together + np.maximum(0, in_turn - together) // 4)
+
+    def _alone(self, sizes: Ints, level: str) -> Ints:
+        """``Timing.dma`` of every size, 0 for none."""
+        cycles = self._timing.fixed(level) + self._timing.transfers(sizes, level)
+        return np.where(sizes > 0, cycles, np.zeros_like(sizes))
 
 
 def _room(fills: Ints, sizes: Ints, memory: Scratchpad) -> Ints:

@@ -5,7 +5,7 @@ What is fixed is taken as it is; what is left open is searched as usual.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from operator import itemgetter
@@ -17,7 +17,7 @@ from accelsim.mapping.objective import Objective
 from accelsim.mapping.rules import objections
 from accelsim.mapping.search import array_pool_cycles, hides, needs, thin, variants
 from accelsim.mapping.tiles import array_op
-from accelsim.mapping.timing import Timing
+from accelsim.mapping.timing import NO_HOMES, Timing
 from accelsim.mapping.vector import vector_candidate, vector_candidates
 from accelsim.mapping.vector_tiles import whole
 from accelsim.plan import Candidate, Tiling
@@ -74,14 +74,15 @@ def fixed_candidates(
     workload: Workload,
     accelerator: Accelerator,
     objective: str,
+    homes: Mapping[str, str] = NO_HOMES,
 ) -> tuple[Candidate, ...]:
     """Ways to run ``op`` that agree with what is fixed, and fit the scratchpad as those of a search
-    do; the smallest one, if none does.
+    do; the smallest one, if none does. ``homes``: activation -> memory level that it is kept in.
 
     Raises AccelsimError (M340) with everything that keeps it from being executed as written.
     """
     _require_legal(op, fixed, workload, accelerator)
-    goal, timing = Objective(accelerator, objective), Timing(accelerator)
+    goal, timing = Objective(accelerator, objective), Timing(accelerator, homes)
     limits = 0, accelerator.scratchpad.bytes
     found: list[Candidate] = []
     smallest: tuple[tuple[int, int], Candidate] | None = None

@@ -74,6 +74,17 @@ def align(size: int, alignment: int) -> int:
     return ceil_div(size, alignment) * alignment
 
 
+def first_fit(taken: Sequence[tuple[int, int]], size: int, capacity: int) -> int | None:
+    """Lowest address of a gap of ``size`` bytes between ``taken`` ranges (first address, bytes)
+    below ``capacity``; None without one."""
+    address = 0
+    for start, length in sorted(taken):
+        if start - address >= size:
+            break
+        address = max(address, start + length)
+    return address if address + size <= capacity else None
+
+
 def stack(wanted: Sequence[tuple[str, int, int]], alignment: int, prefetch: int) -> Layout:
     """Buffers one above the other from (role, slot, bytes); the first ``prefetch`` entries are
     the prefetchable beginning."""

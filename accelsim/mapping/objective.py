@@ -6,12 +6,15 @@ cheap, so both ask here. Equal costs are told apart by cycles, then traffic, the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from accelsim.arch.parts import Accelerator
 from accelsim.cost.energy import unit_energies
 from accelsim.errors import AccelsimError, Mistake, suggest
-from accelsim.mapping.timing import Ints, Timing
+from accelsim.mapping.rates import Ints
+from accelsim.mapping.timing import Timing
 from accelsim.plan import Candidate
 from accelsim.workload.graph import Op
 
@@ -50,6 +53,7 @@ class Objective:
             return moved
         return round(
             units.dram_byte * moved
+            + sum(self._level_byte(level) * size for level, size in candidate.level_bytes)
             + units.scratchpad_byte * candidate.scratchpad_bytes
             + units.weight_scratchpad_byte * candidate.weight_scratchpad_bytes
             + units.accumulator_byte * candidate.accumulator_bytes
@@ -70,8 +74,10 @@ class Objective:
         registers: Ints,
         hops: Ints,
         op: Op,
+        levels: Sequence[tuple[str, Ints]] = (),
     ) -> Ints:
-        """:meth:`column_cost` of many ways to run one operator, from their figures."""
+        """:meth:`column_cost` of many ways to run one operator, from their figures (``moved``:
+        DRAM bytes, ``levels``: bytes by memory level)."""
         if self.name == "latency":
             return cycles
         units = self._units
@@ -80,6 +86,7 @@ class Objective:
         # The same sums in the same order, so the same floating-point numbers.
         costs = np.rint(
             units.dram_byte * moved
+            + sum(self._level_byte(level) * size for level, size in levels)
             + units.scratchpad_byte * scratchpad
             + units.weight_scratchpad_byte * weight_scratchpad
             + units.accumulator_byte * accumulators
@@ -93,23 +100,40 @@ class Objective:
         kept: Ints = np.minimum(costs, MOST).astype(np.int64)
         return kept
 
-    def transfer_cost(self, size: int) -> int:
-        """Cost of moving a whole tensor of ``size`` bytes once, either way."""
-        cycles, units = self.transfer_cycles(size), self._units
+    def transfer_cost(self, size: int, level: str = "") -> int:
+        """Cost of moving a whole tensor of ``size`` bytes once, either way, between the scratchpad
+        and DRAM or a memory level."""
+        cycles, units = self.transfer_cycles(size, level), self._units
         if self.name == "latency":
             return cycles
         if units is None:
-            return size
+            return 0 if level else size
         pad = self._timing.in_ports(size)
         return round(
-            units.dram_byte * size
+            (self._level_byte(level) if level else units.dram_byte) * size
             + units.scratchpad_byte * pad
             + (units.static_cycle + self._cycle) * cycles
         )
 
-    def transfer_cycles(self, size: int) -> int:
+    def transfer_cycles(self, size: int, level: str = "") -> int:
         """Cycles of moving a whole tensor when nothing else contends (0 for an empty one)."""
-        return self._timing.dma(size) if size else 0
+        return self._timing.dma(size, level) if size else 0
+
+    def copy_cost(self, size: int, level: str, *, constant: bool = False) -> int:
+        """Cost of copying a whole tensor between a memory level and its backing memory."""
+        moved, units = self._timing.copy(size, level, constant=constant), self._units
+        cycles = moved.fixed + moved.cycles
+        if self.name == "latency":
+            return cycles
+        if units is None:
+            return size
+        bytes_cost = (self._level_byte(level) + units.dram_byte) * size
+        return round(bytes_cost + (units.static_cycle + self._cycle) * cycles)
+
+    def _level_byte(self, level: str) -> float:
+        assert self._units is not None, "energies are asked for"
+        costs = self._units.memories[level]
+        return (costs.read + costs.write) / 2
 
     def merit(self, candidate: Candidate) -> tuple[int, int, int, int]:
         """Ordering of candidates, best first: cost, then cycles, traffic and buffer bytes."""
@@ -118,5 +142,6 @@ class Objective:
 
 
 def traffic(candidate: Candidate) -> int:
-    """DRAM bytes of a candidate, both ways."""
-    return candidate.dram_read_bytes + candidate.dram_write_bytes
+    """DRAM bytes of a candidate, both ways, as far as no memory level takes them."""
+    moved = candidate.dram_read_bytes + candidate.dram_write_bytes
+    return moved - sum(size for _, size in candidate.level_bytes)

@@ -7,23 +7,22 @@ plan says so (``proved`` is false); ``ilp`` finds the best one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from accelsim.arch.parts import Accelerator
 from accelsim.errors import AccelsimError, Infeasibility, InfeasibleError, Mistake, suggest
 from accelsim.mapping.array import Nest, accumulator_tile_elements, realise
-from accelsim.mapping.layout import align
+from accelsim.mapping.homes import settled_homes
+from accelsim.mapping.layout import align, first_fit
+from accelsim.mapping.objective import Objective
 from accelsim.mapping.rules import RULES, ruled_nest, ruled_vector
 from accelsim.mapping.tiles import array_op
-from accelsim.mapping.timing import Timing
+from accelsim.mapping.timing import NO_HOMES, Timing
 from accelsim.mapping.vector import vector_candidate
 from accelsim.mapping.weight_places import weights_fit
-from accelsim.plan import Candidate, MemoryPlan, Step
+from accelsim.plan import Candidate, Home, MemoryPlan, Step, relief
 from accelsim.workload.graph import Op, Workload
-
-Range = tuple[int, int]
-"""(first address, bytes)."""
 
 
 def quick_plan(
@@ -42,6 +41,17 @@ def quick_plan(
     the tile buffers of an operator alone exceed the scratchpad, or the weight scratchpad.
     """
     ruler = _Ruler(workload, accelerator, rule, timing or Timing(accelerator))
+    plan = _planned(workload, accelerator, ruler)
+    if not accelerator.levels:
+        return plan
+    homes = settled_homes(workload, accelerator, plan.steps, Objective(accelerator, "latency"))
+    # Tilings do not depend on homes, only what they are expected to cost.
+    plan = _planned(workload, accelerator, ruler.with_homes(homes))
+    return replace(plan, homes=homes, traffic_bytes=plan.traffic_bytes - sum(relief(homes)))
+
+
+def _planned(workload: Workload, accelerator: Accelerator, ruler: _Ruler) -> MemoryPlan:
+    rule = ruler.rule
     if not accumulator_tile_elements(accelerator) and any(op.gemm for op in workload.ops):
         raise InfeasibleError(_no_sums(accelerator))
     streaming = [ruler.alike(op, (*op.inputs, op.output)) for op in workload.ops]
@@ -91,10 +101,19 @@ class _Ruler:
         if rule not in tuple(RULES):
             hint = suggest(str(rule), tuple(RULES))
             raise AccelsimError(Mistake("M302", f"unknown mapping rule {rule!r}", hint))
-        self._workload, self._accelerator, self._rule = workload, accelerator, rule
+        self._workload, self._accelerator, self.rule = workload, accelerator, rule
         self._timing = timing
+        self._homes: Mapping[str, str] = NO_HOMES
         self._found: dict[object, Candidate] = {}
         self._nests: dict[int, Nest] = {}
+
+    def with_homes(self, homes: Iterable[Home]) -> _Ruler:
+        """The same rule with tensors kept in memory levels."""
+        levels = {home.tensor: home.level for home in homes}
+        timing = self._timing.with_homes(levels)
+        found = _Ruler(self._workload, self._accelerator, self.rule, timing)
+        found._homes, found._nests = levels, self._nests
+        return found
 
     def candidate(self, op: Op, moved: tuple[str, ...]) -> Candidate:
         """The candidate that streams ``moved``, in the order of inputs and output."""
@@ -104,7 +123,8 @@ class _Ruler:
     def alike(self, op: Op, moved: tuple[str, ...]) -> Candidate:
         """The same of ``op`` or an operator like it, whose tensors have other names."""
         names = (*op.inputs, op.output)
-        key = self._workload.alike[op.name], tuple([names.index(name) for name in moved])
+        homes = tuple([self._homes.get(name, "") for name in names]) if self._homes else ()
+        key = self._workload.alike[op.name], tuple([names.index(name) for name in moved]), homes
         found = self._found.get(key)
         if found is None:
             found = self._found[key] = self._ruled(op, frozenset(moved))
@@ -118,8 +138,8 @@ class _Ruler:
         alike = self._workload.alike[op.name]
         nest = self._nests.get(alike)
         if nest is None:
-            nest = self._nests[alike] = ruled_nest(self._rule, operands, machine, timing)
-        return realise(nest, operands, streamed, self._rule, machine, timing, hidden=None)
+            nest = self._nests[alike] = ruled_nest(self.rule, operands, machine, timing)
+        return realise(nest, operands, streamed, self.rule, machine, timing, hidden=None)
 
     def smaller(self, op: Op, moved: tuple[str, ...], streaming: Candidate) -> Candidate:
         """The candidate that streams only ``moved``, in no more buffers than ``streaming``, whose
@@ -183,20 +203,10 @@ def _keep(
             taken += [
                 (k.address, k.size) for k in kept.values() if k.first <= last and first <= k.last
             ]
-            address = _first_fit(taken, size, capacity)
+            address = first_fit(taken, size, capacity)
             if address is not None:
                 kept[name] = Kept(first, last, address, size)
     return kept
-
-
-def _first_fit(taken: list[Range], size: int, capacity: int) -> int | None:
-    """Lowest address of a gap of ``size`` bytes between ``taken`` ranges."""
-    address = 0
-    for start, length in sorted(taken):
-        if start - address >= size:
-            break
-        address = max(address, start + length)
-    return address if address + size <= capacity else None
 
 
 def _plan(

@@ -24,7 +24,7 @@ from accelsim.mapping.array_search import choose, columns, fits_int64
 from accelsim.mapping.layout import Layout, align, array_workspace, vector_workspace
 from accelsim.mapping.objective import Objective
 from accelsim.mapping.tiles import ArrayOp, Block, array_op
-from accelsim.mapping.timing import Timing
+from accelsim.mapping.timing import NO_HOMES, Homes, Timing
 from accelsim.mapping.vector import vector_candidates
 from accelsim.mapping.weight_places import weights_fit
 from accelsim.plan import Candidate
@@ -47,31 +47,38 @@ in so many at most, the best is kept as well."""
 
 
 def candidates(
-    op: Op, workload: Workload, accelerator: Accelerator, objective: str = "latency"
+    op: Op,
+    workload: Workload,
+    accelerator: Accelerator,
+    objective: str = "latency",
+    homes: Homes = NO_HOMES,
 ) -> tuple[Candidate, ...]:
     """Ways to run ``op``, at most eight per residency variant, each with a distinct name.
 
     ``objective`` (``latency``, ``energy`` or ``traffic``; AccelsimError otherwise) says what is
-    cheap: see :class:`Objective`. The best candidate and the one with the least buffer of each
-    variant are always there. All fit the scratchpad together with the tensors they need resident,
-    and the weight scratchpad of a split one, unless nothing does: then the smallest one is
-    returned, and :func:`require_legal` says what is missing. Empty when the accumulators are too
-    small for a single pixel.
+    cheap: see :class:`Objective`. ``homes``: activation -> memory level that it is kept in. The
+    best candidate and the one with the least buffer of each variant are always there. All fit the
+    scratchpad together with the tensors they need resident, and the weight scratchpad of a split
+    one, unless nothing does: then the smallest one is returned, and :func:`require_legal` says what
+    is missing. Empty when the accumulators are too small for a single pixel.
     """
     goal = Objective(accelerator, objective)
     if op.gemm is not None:
         for wide in (True, False):
-            kept = _array_candidates(op, workload, accelerator, goal, wide=wide)
+            kept = _array_candidates(op, workload, accelerator, goal, homes, wide=wide)
             if kept:
                 return kept
-    return exhaustive(op, workload, accelerator, goal)
+    return exhaustive(op, workload, accelerator, goal, homes)
 
 
 class Search:
     """:func:`candidates` of all operators of a network; equal operators are searched once."""
 
-    def __init__(self, workload: Workload, accelerator: Accelerator, objective: str) -> None:
+    def __init__(
+        self, workload: Workload, accelerator: Accelerator, objective: str, homes: Homes = NO_HOMES
+    ) -> None:
         self._workload, self._accelerator, self._objective = workload, accelerator, objective
+        self._homes = homes
         self._timing = Timing(accelerator)
         self._found: dict[object, tuple[tuple[str, ...], tuple[Candidate, ...]]] = {}
 
@@ -80,7 +87,7 @@ class Search:
         names = (*op.inputs, op.output)
         key = self._key(op)
         if key not in self._found:
-            found = candidates(op, self._workload, self._accelerator, self._objective)
+            found = candidates(op, self._workload, self._accelerator, self._objective, self._homes)
             self._found[key] = names, found
             return found
         known, found = self._found[key]
@@ -94,16 +101,17 @@ class Search:
     def _key(self, op: Op) -> object:
         """All that the candidates of an operator depend on, apart from names."""
         before = array_pool_cycles(op, self._workload, self._timing) if op.gemm is not None else 0
-        return self._workload.alike[op.name], before
+        homes = tuple(self._homes.get(name, "") for name in (*op.inputs, op.output))
+        return self._workload.alike[op.name], before, homes
 
 
 def exhaustive(
-    op: Op, workload: Workload, accelerator: Accelerator, goal: Objective
+    op: Op, workload: Workload, accelerator: Accelerator, goal: Objective, homes: Homes = NO_HOMES
 ) -> tuple[Candidate, ...]:
     """As :func:`candidates`, every candidate built and compared one by one."""
     pools: list[_Pool] = []
     for wide in (True, False):
-        pools.append(_pool(op, workload, accelerator, wide=wide))
+        pools.append(_pool(op, workload, accelerator, homes, wide=wide))
         pool = [[c for c in variant if weights_fit(c, accelerator)] for variant in pools[-1]]
         kept = _choose(op, workload, pool, accelerator, goal)
         if kept:
@@ -250,11 +258,17 @@ def variants(op: Op, accelerator: Accelerator) -> tuple[tuple[str, frozenset[str
 
 
 def _array_candidates(
-    op: Op, workload: Workload, accelerator: Accelerator, goal: Objective, *, wide: bool
+    op: Op,
+    workload: Workload,
+    accelerator: Accelerator,
+    goal: Objective,
+    homes: Homes,
+    *,
+    wide: bool,
 ) -> tuple[Candidate, ...]:
     """What :func:`exhaustive` keeps of one pool of an array operator, found over all loop nests at
     once; empty where that has to look closer."""
-    timing = Timing(accelerator)
+    timing = Timing(accelerator, homes)
     operands = array_op(op, workload, accelerator.array)
     sizes = row_sizes(operands) if wide else part_row_sizes(operands)
     found = list(nests(operands, accelerator, timing, sizes))
@@ -277,10 +291,12 @@ def _array_candidates(
 _Pool = list[list[Candidate]]
 
 
-def _pool(op: Op, workload: Workload, accelerator: Accelerator, *, wide: bool) -> _Pool:
+def _pool(
+    op: Op, workload: Workload, accelerator: Accelerator, homes: Homes, *, wide: bool
+) -> _Pool:
     """All candidates of each variant, unpruned. ``wide=False``: the last resort when nothing else
     fits, tiles below one output row, or narrower than the lanes of the vector unit."""
-    timing = Timing(accelerator)
+    timing = Timing(accelerator, homes)
     if op.gemm is None:
         return [
             list(vector_candidates(op, workload, streamed, name, accelerator, timing, wide=wide))

@@ -15,12 +15,13 @@ kind (a DMA transfer with its set-up is one).
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from fractions import Fraction
+from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from accelsim.arch.parts import Accelerator
 from accelsim.arch.protection import STRUCTURES, protection_of
@@ -29,11 +30,11 @@ from accelsim.dataflow.counts import ceil_div
 from accelsim.dataflow.sparse import compressed_k
 from accelsim.mapping.array_timing import ArrayTiming
 from accelsim.mapping.bank_conflicts import covers, gather_rounds
-from accelsim.mapping.slots import Share, array_share, gather_cycles, stream_share
+from accelsim.mapping.flow import Flow
+from accelsim.mapping.rates import Ints, ceil_of, cycles_at, many_at, run_cycles
+from accelsim.mapping.slots import array_share, gather_cycles, stream_share
 from accelsim.mapping.tiles import TileShape
 from accelsim.workload.graph import Op, OpKind
-
-Ints = NDArray[np.int64]
 
 NO_REGISTERS = RegisterActivity(0, 0)
 """Where no dataflow is chosen: the same in every mapping, but for sums of K-folds."""
@@ -64,32 +65,21 @@ class Transfer:
     stored: int
     """Bytes on the memory's side (compressed weights: fewer than in the scratchpad)."""
     memory: str
-    """``dram``, or ``weights`` for constants with a backing memory of their own."""
+    """``dram``, or ``weights`` for constants with a backing memory of their own, or a level."""
 
 
-@dataclass(frozen=True)
-class Flow:
-    """The transfers of a tile loop."""
-
-    loads: int
-    read: int
-    """Bytes of all loads; likewise below."""
-    stores: int
-    written: int
-    first: int
-    """Cycles of the transfers that the first tile waits for."""
-    last: int
-    """Cycles of the last store."""
-    hidden: int = 0
-    """Cycles of ``first`` that pass before the step begins."""
-    constants: int = 0
-    """Bytes of ``read`` that are weights and biases."""
+Homes = Mapping[str, str]
+"""Tensor -> memory level that it is kept in."""
+NO_HOMES: Homes = MappingProxyType({})
 
 
 class Timing:
-    """Task durations in cycles; immutable after construction apart from a memo of array tiles."""
+    """Task durations in cycles; immutable after construction apart from a memo of array tiles.
 
-    def __init__(self, accelerator: Accelerator) -> None:
+    ``homes``: activation, or weight of an array operator, -> memory level that it is kept in; all
+    others are in their backing memory."""
+
+    def __init__(self, accelerator: Accelerator, homes: Homes = NO_HOMES) -> None:
         extra = {name: protection_of(accelerator, name).latency_cycles for name in STRUCTURES}
         weights = accelerator.weight_sram
         side = extra["scratchpad"] if weights is None else extra["weight_scratchpad"]
@@ -115,6 +105,22 @@ class Timing:
             + stream.wait
         )
         """Cycles of a transfer besides its bytes."""
+        # What transfers through the scratchpad have, and a copy only once or not at all.
+        self._dma_once = accelerator.dma.setup_cycles + extra["control"]
+        self._dma_once += 2 * (extra["scratchpad"] + stream.wait)
+        self._side_wait = home.wait - stream.wait + side - extra["scratchpad"]
+        self._homes = homes
+        self._levels = {
+            level.name: _Reach(
+                accelerator.dma.setup_cycles
+                + level.latency_cycles
+                + memories
+                + stream.wait
+                + protection_of(accelerator, level.name).latency_cycles,
+                accelerator.level_bytes_per_cycle(level),
+            )
+            for level in accelerator.levels
+        }
         own = accelerator.weight_memory
         self._own_weights = own is not None
         source = accelerator.dram if own is None else own
@@ -129,7 +135,7 @@ class Timing:
         self._constant_rate = Fraction(source.bytes_per_second, accelerator.clock_hz)
         self._constant_fixed = (
             self.dma_fixed - accelerator.dram.latency_cycles + source.latency_cycles
-        ) + (home.wait - stream.wait + side - extra["scratchpad"])
+        ) + self._side_wait
         self._array_fixed = (
             either + extra["accumulators"] + extra["array"] + accelerator.array.startup_cycles
         )
@@ -142,43 +148,76 @@ class Timing:
         self._by_layer = accelerator.array.dataflow in ("rs", "dot") or pad.bank_ports is not None
         self._tiles: dict[Hashable, ArrayWork] = {}
 
-    def transfer_bytes(self, size: int) -> int:
-        """Cycles that ``size`` bytes occupy the DRAM port."""
-        return max(_at(size, self._rate), _at(size, self._port_rate))
+    def home(self, tensor: str) -> str:
+        """The memory level that a tensor is kept in; empty: its backing memory."""
+        return self._homes.get(tensor, "")
+
+    def with_homes(self, homes: Homes) -> Timing:
+        """The same machine with other homes."""
+        found = copy(self)
+        found._homes = homes
+        return found
+
+    def transfer_bytes(self, size: int, level: str = "") -> int:
+        """Cycles that ``size`` bytes occupy the port of DRAM, or of a level."""
+        rate = self._levels[level].rate if level else self._rate
+        return max(cycles_at(size, rate), cycles_at(size, self._port_rate))
+
+    def fixed(self, level: str = "") -> int:
+        """Cycles of a transfer besides its bytes, from and to DRAM or a level."""
+        return self._levels[level].fixed if level else self.dma_fixed
 
     def constant_bytes(self, stored: int) -> int:
         """Cycles that ``stored`` bytes of constants occupy the port of their backing memory."""
-        return _at(stored, self._constant_rate)
+        return cycles_at(stored, self._constant_rate)
 
-    def transfer(self, *sizes: int, constant: bool = False) -> Transfer:
+    def transfer(self, *sizes: int, constant: bool = False, level: str = "") -> Transfer:
         """One transfer of so many scratchpad bytes, of activations or of constants: constants come
         from their own memory if there is one, compressed if the machine compresses them, each by
-        itself. The slowest of memory, decoder and scratchpad port decides."""
+        itself; what is kept in a ``level`` goes there. The slowest of memory, decoder and
+        scratchpad port decides."""
         size = sum(sizes)
         if not constant:
-            return Transfer(self.dma_fixed, self.transfer_bytes(size), size, "dram")
+            return Transfer(
+                self.fixed(level), self.transfer_bytes(size, level), size, level or "dram"
+            )
         stored = sum(self.stored(part) for part in sizes)
         port = self._port_rate if self._weight_rate is None else self._weight_rate
-        cycles = max(_at(stored, self._constant_rate), _at(size, port))
+        if level:
+            reach = self._levels[level]
+            cycles = max(cycles_at(size, reach.rate), cycles_at(size, port))
+            return Transfer(reach.fixed + self._side_wait, cycles, size, level)
+        cycles = max(cycles_at(stored, self._constant_rate), cycles_at(size, port))
         packed = self._accelerator.compression
         if packed is not None:
             cycles = max(cycles, ceil_div(size, packed.decode_bytes_per_cycle))
         memory = "weights" if self._own_weights else "dram"
         return Transfer(self._constant_fixed, cycles, stored, memory)
 
+    def copy(self, size: int, level: str, *, constant: bool = False) -> Transfer:
+        """A whole tensor between its backing memory and a level, in either direction: it holds both
+        ports, and the slower one decides. ``memory`` is the backing one."""
+        found = self.transfer(size, constant=constant)
+        here = self._levels[level]
+        rate = self._constant_rate if constant else self._rate
+        cycles = max(cycles_at(size, rate), cycles_at(size, here.rate))
+        # Set-up and control once, latencies and protections of both memories, no scratchpad.
+        fixed = found.fixed + here.fixed - self._dma_once - (self._side_wait if constant else 0)
+        return Transfer(fixed, cycles, size, found.memory)
+
     def stored(self, size: int) -> int:
         """Bytes that a transfer of ``size`` bytes of constants takes in the backing memory."""
         packed = self._accelerator.compression
-        return size if packed is None else _ceil(size * packed.ratio)
+        return size if packed is None else ceil_of(size * packed.ratio)
 
     def constant(self, size: int) -> int:
         """One transfer of constants when nothing else contends (0 for none)."""
         moved = self.transfer(size, constant=True)
         return moved.fixed + moved.cycles if size else 0
 
-    def dma(self, size: int) -> int:
+    def dma(self, size: int, level: str = "") -> int:
         """One DMA transfer of ``size`` bytes, either way, when nothing else contends."""
-        return self.dma_fixed + self.transfer_bytes(size)
+        return self.fixed(level) + self.transfer_bytes(size, level)
 
     def pipelined(self, flow: Flow, *, compute: int, tiles: int) -> int:
         """Estimate of a double-buffered tile loop of ``tiles`` tiles and ``compute`` cycles: its
@@ -189,7 +228,11 @@ class Timing:
         """
         arriving = self._arriving(flow)
         incoming = flow.loads * self.dma_fixed + arriving
-        outgoing = flow.stores * self.dma_fixed + self.transfer_bytes(flow.written)
+        outgoing = flow.stores * self.dma_fixed + self._leaving(flow)
+        for part in flow.levels:
+            nearer = self.fixed(part.level) - self.dma_fixed
+            incoming += part.loads * nearer
+            outgoing += part.stores * nearer
         first, last, one = flow.first - flow.hidden, flow.last, ceil_div(compute, tiles)
         if incoming + outgoing <= flow.first + last:
             return first + compute + last
@@ -210,9 +253,10 @@ class Timing:
         # (tuned against simulated single operators).
         return together + max(0, in_turn - together) // 4
 
-    def transfers(self, sizes: Ints) -> Ints:
+    def transfers(self, sizes: Ints, level: str = "") -> Ints:
         """:meth:`transfer_bytes` of many sizes."""
-        return np.maximum(_many(sizes, self._rate), _many(sizes, self._port_rate))
+        rate = self._levels[level].rate if level else self._rate
+        return np.maximum(many_at(sizes, rate), many_at(sizes, self._port_rate))
 
     def constants(self, sizes: Ints) -> Ints:
         """:meth:`constant` of many sizes."""
@@ -223,13 +267,25 @@ class Timing:
         packed, stored = self._accelerator.compression, sizes
         if packed is not None:
             stored = -(-sizes * packed.ratio.numerator // packed.ratio.denominator)
-        cycles = np.maximum(_many(stored, self._constant_rate), _many(sizes, port))
+        cycles = np.maximum(many_at(stored, self._constant_rate), many_at(sizes, port))
         if packed is None:
             return cycles
         return np.maximum(cycles, -(-sizes // packed.decode_bytes_per_cycle))
 
-    def port_cycles(self, read: Ints, constants: Ints, written: int) -> tuple[Ints, Ints]:
-        """:meth:`_arriving` and :meth:`_at_port` of many tile loops."""
+    def port_cycles(
+        self, read: Ints, constants: Ints, written: int, levels: Sequence[tuple[str, Ints, int]]
+    ) -> tuple[Ints, Ints]:
+        """:meth:`_arriving` and :meth:`_at_port` of many tile loops. ``levels``: the parts (level,
+        bytes read, bytes written) of all this that memory levels take, each level once."""
+        for _, mine, out in levels:
+            read, written = read - mine, written - out
+        arriving, busiest = self._backing_cycles(read, constants, written)
+        for level, mine, out in levels:
+            arriving = arriving + self.transfers(mine, level)
+            busiest = np.maximum(busiest, self.transfers(mine + out, level))
+        return arriving, busiest
+
+    def _backing_cycles(self, read: Ints, constants: Ints, written: int) -> tuple[Ints, Ints]:
         if self.plain:
             return self.transfers(read), self.transfers(read + written)
         own = self._constant_cycles(constants)
@@ -240,17 +296,29 @@ class Timing:
     def _arriving(self, flow: Flow) -> int:
         """Cycles of all bytes read, one after the other."""
         constants = self.transfer(flow.constants, constant=True).cycles
+        near = sum(self.transfer_bytes(part.read, part.level) for part in flow.levels)
+        far = flow.read - sum(part.read for part in flow.levels)
         if self.plain:
-            return self.transfer_bytes(flow.read)
-        return self.transfer_bytes(flow.read - flow.constants) + constants
+            return self.transfer_bytes(far) + near
+        return self.transfer_bytes(far - flow.constants) + constants + near
+
+    def _leaving(self, flow: Flow) -> int:
+        """Cycles of all bytes written."""
+        near = sum(self.transfer_bytes(part.written, part.level) for part in flow.levels)
+        return self.transfer_bytes(flow.written - sum(part.written for part in flow.levels)) + near
 
     def _at_port(self, flow: Flow) -> int:
-        """Cycles that the busier memory port is held."""
+        """Cycles that the busiest memory port is held."""
+        moved = flow.read + flow.written - sum(part.read + part.written for part in flow.levels)
+        near = max(
+            (self.transfer_bytes(part.read + part.written, part.level) for part in flow.levels),
+            default=0,
+        )
         if self.plain:
-            return self.transfer_bytes(flow.read + flow.written)
-        rest = self.transfer_bytes(flow.read - flow.constants + flow.written)
+            return max(self.transfer_bytes(moved), near)
+        rest = self.transfer_bytes(moved - flow.constants)
         constants = self.transfer(flow.constants, constant=True).cycles
-        return max(rest, constants) if self._own_weights else rest + constants
+        return max(rest, constants, near) if self._own_weights else max(rest + constants, near)
 
     def array(self, shape: TileShape) -> ArrayWork:
         """One array task: the products of one tile."""
@@ -294,12 +362,12 @@ class Timing:
         memory, weights = self._accelerator.scratchpad, self._accelerator.weight_sram
         own = 0
         if weights is not None:  # each of the split memories has its own port
-            own, rest = _run(held, array_share(weights)), rest - held
+            own, rest = run_cycles(held, array_share(weights)), rest - held
         array = self._accelerator.array.running(shape.dataflow)
         if memory.bank_ports is not None and covers(shape, array):
             fetch = gather_cycles(memory) * gather_rounds(shape, array, memory)
-            return max(own, fetch + _run(rest, array_share(memory)))
-        return max(own, _run(a + rest, array_share(memory)))
+            return max(own, fetch + run_cycles(rest, array_share(memory)))
+        return max(own, run_cycles(a + rest, array_share(memory)))
 
     def lanes(self, kind: OpKind, element_ops: int) -> int:
         """Cycles for which ``element_ops`` of an operator of ``kind`` occupy the lanes."""
@@ -310,10 +378,11 @@ class Timing:
         """A vector task that reads ``sram_bytes`` from and writes them to the scratchpad in all,
         ``constants`` of them constants, which a split scratchpad has in the weights' half."""
         if self._weight_rate is None or not constants:
-            ports, fixed = _at(sram_bytes, self._port_rate), self._vector_fixed
+            ports, fixed = cycles_at(sram_bytes, self._port_rate), self._vector_fixed
         else:
             ports = max(
-                _at(sram_bytes - constants, self._port_rate), _at(constants, self._weight_rate)
+                cycles_at(sram_bytes - constants, self._port_rate),
+                cycles_at(constants, self._weight_rate),
             )
             fixed = self._vector_fixed + self._with_constants
         return max(self.lanes(kind, element_ops), ports) + fixed
@@ -326,7 +395,7 @@ class Timing:
     def epilogue(self, kind: OpKind, element_ops: int, out_bytes: int, sums: int) -> int:
         """The vector task that drains ``sums`` accumulators into ``out_bytes`` of output."""
         ports = max(
-            _at(out_bytes, self._port_rate), ceil_div(sums * self.sum_bytes, self._sum_port)
+            cycles_at(out_bytes, self._port_rate), ceil_div(sums * self.sum_bytes, self._sum_port)
         )
         element_ops = self.passes(element_ops, sums)
         return max(self.lanes(kind, element_ops), ports) + self._epilogue_fixed
@@ -344,7 +413,7 @@ class Timing:
 
     def drained(self, size: int) -> int:
         """Cycles in which the vector unit can move ``size`` bytes to or from the scratchpad."""
-        return _at(size, self._port_rate)
+        return cycles_at(size, self._port_rate)
 
     def in_ports(self, size: int) -> int:
         """``size`` scratchpad bytes of one task, in whole port widths: what energy counts."""
@@ -359,19 +428,10 @@ class Timing:
         return self.in_ports(size - constants), ceil_div(constants, port) * port
 
 
-def _ceil(value: Fraction) -> int:
-    return -(-value.numerator // value.denominator)
+@dataclass(frozen=True)
+class _Reach:
+    """A memory level as the DMA sees it."""
 
-
-def _at(size: int, rate: Fraction) -> int:
-    """Cycles that ``size`` bytes take at ``rate`` bytes per cycle."""
-    return -(-size * rate.denominator // rate.numerator)
-
-
-def _run(size: int, share: Share) -> int:
-    """Cycles of ``size`` consecutive bytes of a scratchpad, with the wait for their first slot."""
-    return _at(size, share.rate) + share.wait if size else 0
-
-
-def _many(sizes: Ints, rate: Fraction) -> Ints:
-    return -(-sizes * rate.denominator // rate.numerator)
+    fixed: int
+    """Cycles of a transfer besides its bytes."""
+    rate: Fraction

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 
 from accelsim.arch.parts import Accelerator
 from accelsim.dataflow.counts import ceil_div
+from accelsim.mapping.flow import Flow, LevelFlow, by_level, moved_by_level
 from accelsim.mapping.layout import constants_of, vector_workspace
 from accelsim.mapping.tiles import halvings, share
-from accelsim.mapping.timing import Flow, Timing
+from accelsim.mapping.timing import Timing
 from accelsim.mapping.vector_tiles import (
+    TileKinds,
     VectorTile,
     pool_window,
     tile_kinds,
@@ -121,13 +123,20 @@ def vector_candidate(
     stored += times * sum(timing.stored(size) for size in once)
     stores = kinds.tiles if op.output in streamed else 0
     written = output.bytes if stores else 0
-    last = timing.dma(out_bytes(kinds.last)) if stores else 0
+    home = timing.home(op.output)
+    last = timing.dma(out_bytes(kinds.last), home) if stores else 0
     start = kinds.kinds[0][0]
     first = sum(timing.constant(size) for size in (*once, *loads(sliced, start)))
-    first += sum(timing.dma(size) for size in loads(moved, start))
+    for tensor in moved:
+        first += sum(timing.dma(size, timing.home(tensor.name)) for size in loads([tensor], start))
     transfers += times * len(once)
     filled = fixed if timing.split else 0
-    flow = Flow(transfers, read + fixed, stores, written, first, last, constants=fixed)
+    near = [tensor for tensor in moved if timing.home(tensor.name)]
+    parts_of = [LevelFlow(timing.home(t.name), *tile_transfers(op, t, output, kinds)) for t in near]
+    levels = by_level([*parts_of, *([LevelFlow(home, 0, 0, stores, written)] if stores else [])])
+    flow = Flow(
+        transfers, read + fixed, stores, written, first, last, constants=fixed, levels=levels
+    )
     return Candidate(
         name=f"{variant}/m{tiling.m}n{tiling.n}k1",
         tiling=tiling,
@@ -142,4 +151,12 @@ def vector_candidate(
         weight_scratchpad_bytes=side + filled,
         weight_buffer_bytes=layout.weight_bytes,
         vector_ops=op.vector_ops,
+        level_bytes=moved_by_level(levels),
     )
+
+
+def tile_transfers(op: Op, tensor: Tensor, output: Tensor, kinds: TileKinds) -> tuple[int, int]:
+    """(transfers, bytes) of an operand that streams, over all tiles; a tile that needs nothing of
+    it moves nothing."""
+    found = [(vector_input_bytes(op, tensor, output, tile), many) for tile, many in kinds.kinds]
+    return sum(many for size, many in found if size), sum(size * many for size, many in found)

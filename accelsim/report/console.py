@@ -155,6 +155,13 @@ PERFORMANCE: tuple[tuple[str, Facts], ...] = (
         ),
     ),
     (
+        "memory levels",
+        (
+            ("levels.read_bytes", lambda v: f"{size(v)} read"),
+            ("levels.write_bytes", lambda v: f"{size(v)} written"),
+        ),
+    ),
+    (
         "scratchpad",
         (
             ("sram.peak_bytes", lambda v: f"highest address in use {size(v)}"),

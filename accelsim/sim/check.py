@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from heapq import heappop, heappush
+from types import MappingProxyType
 
 from accelsim.program import Work
 from accelsim.sim.trace import Trace
@@ -44,6 +45,7 @@ def check_trace(
     scratchpad_bytes_per_cycle: int | None = None,
     weight_scratchpad_bytes_per_cycle: int | None = None,
     accumulator_bytes_per_cycle: int | None = None,
+    levels: Mapping[str, Fraction] = MappingProxyType({}),
 ) -> None:
     """Raise :class:`TraceError` with every breach of these laws:
 
@@ -56,10 +58,11 @@ def check_trace(
     - a read finds at least the bytes it takes: as many were written by its start;
     - physics: bytes of a backing memory within time x its rate (``dram_bytes_per_cycle``, where
       weights have a memory of their own ``weights_bytes_per_cycle``) and only with its port
-      (``dram``, ``weights``) held; MACs within time x ``pes`` (MACs per cycle) and only with
-      ``array`` held; where they are given, element operations within time x ``lanes`` and only with
-      ``vector`` held, scratchpad bytes (both ways) within time x ``scratchpad_bytes_per_cycle``
-      (of a split one each half by its own, see ``weight_scratchpad_bytes_per_cycle``),
+      (``dram``, ``weights``) held, likewise those of memory levels (``levels``: name -> rate); MACs
+      within time x ``pes`` (MACs per cycle) and only with ``array`` held; where they are given,
+      element operations within time x ``lanes`` and only with ``vector`` held, scratchpad bytes
+      (both ways) within time x ``scratchpad_bytes_per_cycle`` (of a split one each half by its own,
+      see ``weight_scratchpad_bytes_per_cycle``),
       accumulator bytes (each way) within time x ``accumulator_bytes_per_cycle``. Each task is
       judged on its own: tasks that use one SRAM port at the same time on different resources are
       not added up.
@@ -76,6 +79,7 @@ def check_trace(
             lambda t: _memories(
                 t, {"dram": dram_bytes_per_cycle, "weights": weights_bytes_per_cycle}
             ),
+            lambda t: _levels(t, levels),
             lambda t: _port_rates(
                 t,
                 scratchpad_bytes_per_cycle,
@@ -262,6 +266,21 @@ def _memories(trace: Trace, rates: Mapping[str, Fraction | None]) -> Iterator[st
                     f"task {task.id}: moves {moved} {name.upper()} bytes in {time} cycles, above "
                     f"{rate} bytes per cycle"
                 )
+
+
+def _levels(trace: Trace, rates: Mapping[str, Fraction]) -> Iterator[str]:
+    """What goes to and from a memory level holds its port, and fits through."""
+    for task, row in zip(trace.graph.tasks, trace.rows, strict=True):
+        moved, time = task.level_read_bytes + task.level_write_bytes, row.end - row.start
+        if not moved:
+            continue
+        if task.level not in task.resources or task.level not in rates:
+            yield f"task {task.id}: moves {moved} bytes of level {task.level!r} without its port"
+        elif moved > time * rates[task.level]:
+            yield (
+                f"task {task.id}: moves {moved} bytes of {task.level} in {time} cycles, above "
+                f"{rates[task.level]} bytes per cycle"
+            )
 
 
 def _physics(trace: Trace, pes: int) -> Iterator[str]:

@@ -13,7 +13,7 @@ flat form.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from accelsim.program import Command, Program, Repeat, distinct
@@ -42,6 +42,8 @@ class Rates:
     """Bytes of one command, both ways."""
     accumulators: int
     """Bytes of one command, each way."""
+    levels: Mapping[str, Fraction] = field(default_factory=dict)
+    """Port of a memory level -> bytes, both ways."""
     varying: tuple[str, ...] = ()
     """Ports behind which a command may take longer than it states (accelsim.sim.devices)."""
     weight_scratchpad: int | None = None
@@ -96,6 +98,13 @@ def _too_fast(program: Program, command: Command, rates: Rates) -> Iterator[str]
         for name in memories:
             if moved > cycles * rates.memories[name]:
                 yield f"moves {moved} bytes through {name} in {cycles} cycles"
+    near = work.level_read_bytes + work.level_write_bytes
+    if near:
+        held = [program.ports[port] for port in command.ports]
+        if work.level not in held or work.level not in rates.levels:
+            yield f"moves {near} bytes of level {work.level!r} without its port"
+        elif near > cycles * rates.levels[work.level]:
+            yield f"moves {near} bytes through {work.level} in {cycles} cycles"
     unit = program.queues[command.queue].rpartition(".")[2]
     for name, amount, rate in (
         ("array", work.macs, rates.pes),

@@ -104,6 +104,7 @@ class _Writer:
                 work.sram_read_bytes, work.sram_write_bytes,
                 work.accumulator_read_bytes, work.accumulator_write_bytes,
                 work.macs, work.vector_ops, work.weight_read_bytes, work.dataflow,
+                work.level_read_bytes, work.level_write_bytes, level=work.level,
             )
         )  # fmt: skip
 

@@ -6,7 +6,7 @@ The cost grows with the distinct segments of the trace and with the blocks, not 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from accelsim.arch.parts import SystolicArray
 from accelsim.program import Block, Program, distinct
@@ -118,6 +118,8 @@ class WorkTotals:
     dram_write: int = 0
     sram_read: int = 0
     sram_write: int = 0
+    levels: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Memory level -> bytes (read, written)."""
 
     def add(self, block: Block) -> None:
         """All commands of a block, each as often as it is executed."""
@@ -128,6 +130,12 @@ class WorkTotals:
             self.dram_write += times * work.dram_write_bytes
             self.sram_read += times * work.sram_read_bytes
             self.sram_write += times * work.sram_write_bytes
+            if work.level:
+                read, written = self.levels.get(work.level, (0, 0))
+                self.levels[work.level] = (
+                    read + times * work.level_read_bytes,
+                    written + times * work.level_write_bytes,
+                )
 
 
 def work_totals(program: Program) -> WorkTotals:

@@ -41,8 +41,8 @@ def dump_trace(trace: Trace) -> bytes:
     """Encode ``trace`` whole: :func:`load_trace` gives back an equal one.
 
     Raises AccelsimError (R502) for a trace above the limits that loading accepts, or one of a
-    machine with a split scratchpad, AssertionError for one whose tasks, rows or values are not
-    numbered by position.
+    machine with a split scratchpad or memory levels, AssertionError for one whose tasks, rows or
+    values are not numbered by position.
     """
     shapes: dict[tuple[Any, ...], int] = {}
     tasks = [
@@ -50,8 +50,9 @@ def dump_trace(trace: Trace) -> bytes:
         for position, (task, row) in enumerate(zip(trace.graph.tasks, trace.rows, strict=True))
     ]
     what = f"a trace of {len(tasks)} tasks"
-    if any(task.weight_read_bytes for task in trace.graph.tasks):
-        message = f"{what} of a machine with a split scratchpad, which this form does not know"
+    if any(task.weight_read_bytes or task.level for task in trace.graph.tasks):
+        message = f"{what} of a machine with a split scratchpad or memory levels, which this form "
+        message += "does not know"
         raise AccelsimError(Mistake("R502", message, "the folded form (accelsim.sim.trace_file)"))
     owners: dict[tuple[Any, ...], int] = {}
     values = [_value_record(at, value, owners) for at, value in enumerate(trace.graph.values)]
@@ -138,7 +139,7 @@ def _task(
         position, op, step, tile, kind, resources, cycles,
         tuple(position - distance for distance in back),
         accesses[:reads], accesses[reads:], **dict(zip(_COUNTS, counts, strict=True)),
-        dataflow=dataflow,
+        dataflow=dataflow, level="",
     )  # fmt: skip
     return task, TraceRow(position, ready, start, end)
 

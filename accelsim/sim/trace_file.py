@@ -150,9 +150,17 @@ class _Tables:
                     for name in (_MORE_COUNTS if work.weight_read_bytes else _COUNTS)
                 ],
                 work.region,
+                # Only the array has dataflows, only transfers have levels.
                 *([work.dataflow] if work.dataflow else ()),
+                *_level_row(work),
             ],
         )
+
+
+def _level_row(work: Work) -> list[Any]:
+    if not work.level:
+        return []
+    return [[work.level, work.level_read_bytes, work.level_write_bytes]]
 
 
 def _touch_row(touch: Touch) -> list[int]:
@@ -234,21 +242,28 @@ def _block(row: object, bodies: list[tuple[Node, ...]], lists: list[tuple[Buffer
 
 def _work(row: object) -> Work:
     entries = items_of(row, "a record")
-    named = len(entries) == 6  # by its dataflow, where the array has several
-    kind, reads, writes, counts, region = _fields(entries[:5] if named else entries, 5)
-    flow = _text(entries[5]) if named else ""
+    kind, reads, writes, counts, region = _fields(entries[:5], 5)
+    more = _fields(entries[5:], 1)[0] if entries[5:] else ""
+    # A dataflow, where the array has several, or what is moved to and from a memory level.
+    flow, level, near = ("", *_level(more)) if isinstance(more, list) else (_text(more), "", (0, 0))
     if not isinstance(kind, str) or kind not in set(TaskKind):
         bad("a command does something unknown")
     split = isinstance(counts, list) and len(counts) == len(_MORE_COUNTS)
     names = _MORE_COUNTS if split else _COUNTS
     numbers = _numbers(counts, len(names))
-    if min(numbers) < 0:
+    if min(*numbers, *near) < 0:
         bad("a command moves or computes less than nothing")
     pairs = [*zip(names, numbers, strict=True)]
     return Work(
         TaskKind(kind), _touches(reads), _touches(writes), **dict(pairs), region=_text(region),
-        dataflow=flow,
+        dataflow=flow, level=level, level_read_bytes=near[0], level_write_bytes=near[1],
     )  # fmt: skip
+
+
+def _level(row: list[Any]) -> tuple[str, tuple[int, ...]]:
+    """Name of the memory level that a command uses, and bytes read and written there."""
+    name, *counts = _fields(row, 3)
+    return _text(name), _numbers(counts, 2)
 
 
 def _touches(rows: object) -> tuple[Touch, ...]:

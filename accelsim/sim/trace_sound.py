@@ -45,6 +45,8 @@ def _require_command(command: Command, program: Program) -> None:
         bad("a command waits for something that is not there")
     if any(not 0 <= port < len(program.ports) for port in command.ports):
         bad("a command uses an unknown port")
+    if command.work.level and command.work.level not in program.ports:
+        bad("a command uses an unknown memory level")
     if any(low >= high for low, high in pairwise(command.ports)):
         bad("the ports of a command do not ascend")
 

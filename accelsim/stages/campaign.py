@@ -38,10 +38,11 @@ def upset_targets(exposures: Sequence[Exposure]) -> tuple[faults.Target, ...]:
 
 
 def structure_of(exposure: Exposure) -> str:
-    """FMEDA block of an exposure: scratchpad contents are told apart by kind."""
-    if exposure.structure in ("scratchpad", "weight_scratchpad"):
-        return f"{exposure.structure}.{exposure.kind}"
-    return exposure.structure
+    """FMEDA block of an exposure: contents of the scratchpad and of memory levels are told apart by
+    kind."""
+    if exposure.structure == "accumulators":
+        return exposure.structure
+    return f"{exposure.structure}.{exposure.kind}"
 
 
 def run_campaign(

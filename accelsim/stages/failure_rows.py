@@ -2,9 +2,9 @@
 
 What is measured and what is assumed, block by block:
 
-- contents of scratchpad (both halves of a split one) and accumulators: exposure from the trace,
-  P(SDC | live) from the campaign. The bits are those ever allocated; memory that is never allocated
-  is not safety-related and does not count, neither its upsets nor its area.
+- contents of scratchpad (both halves of a split one), memory levels and accumulators: exposure from
+  the trace, P(SDC | live) from the campaign. The bits are those ever allocated; memory that is
+  never allocated is not safety-related and does not count, neither its upsets nor its area.
 - registers of the array (those of all its dataflows) and of the vector unit, control and address
   flip-flops: bits from the architecture, always exposed. The stated safe fraction of unmeasured
   logic (50 % when nothing is known) already stands for the times at which a register holds nothing
@@ -21,8 +21,8 @@ larger area belongs to the block.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import faults
 from accelsim.arch.parts import Accelerator
@@ -37,6 +37,7 @@ from accelsim.stages.campaign import structure_of
 
 BITS_PER_MBIT = 1_000_000
 MEMORIES = ("scratchpad", "weight_scratchpad", "accumulators")
+"""On-chip memories in the order of their rows; memory levels follow."""
 _MARKS = "SRDE"
 
 
@@ -62,6 +63,8 @@ class SafetyInputs:
     """The cores that this is about, ``accelerator.cores`` of them; None: one, by itself."""
     weight_scratchpad_bytes: int = 0
     """Allocated part of the weight scratchpads of split ones."""
+    level_bytes: Mapping[str, int] = field(default_factory=dict)
+    """Memory level -> allocated part of it, likewise."""
 
     def allocated_bytes(self, memory: str) -> int:
         """Bytes of an on-chip memory that the plan ever allocates."""
@@ -69,7 +72,15 @@ class SafetyInputs:
             "scratchpad": self.scratchpad_bytes,
             "weight_scratchpad": self.weight_scratchpad_bytes,
             "accumulators": self.accumulator_bytes,
+            **self.level_bytes,
         }[memory]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """On-chip memory of one core -> its bytes."""
+        found = capacities(self.accelerator)
+        first = [name for name in MEMORIES if name in found]
+        return {name: found[name] for name in (*first, *found)}
 
     def protection(self, structure: str) -> Protection:
         """The protection of a structure."""
@@ -109,7 +120,7 @@ def memory_rows(inputs: SafetyInputs) -> list[faults.FmedaRow]:
     measured = {s.structure: s.sdc for s in inputs.campaign.structures if s.sdc.n > 0}
     rate = inputs.safety.sram_soft
     rows = []
-    for memory in MEMORIES:
+    for memory in inputs.sizes:
         contents = _bit_cycles(inputs, memory)
         total = sum(contents.values())
         for name, exposed in contents.items():
@@ -192,17 +203,17 @@ def permanent_rows(inputs: SafetyInputs) -> list[faults.FmedaRow]:
         hardening = area.protection[block] - sum(area.mechanisms[block].values())
         used = (bare + hardening) * _used_share(inputs, block)
         if used > 0.0:
-            element = "SRAM" if block in MEMORIES else "logic"
+            element = "SRAM" if block in inputs.sizes else "logic"
             rows.append(_permanent(inputs, block, block, rate, rate.value * used, element=element))
     return rows
 
 
 def _used_share(inputs: SafetyInputs, block: str) -> float:
     """Allocated share of a memory; 1 for logic."""
-    if block not in MEMORIES:
+    size = inputs.sizes.get(block)
+    if size is None:
         return 1.0
-    acc = inputs.accelerator
-    return inputs.allocated_bytes(block) / (acc.cores * capacities(acc)[block])
+    return inputs.allocated_bytes(block) / (inputs.accelerator.cores * size)
 
 
 def mechanism_rows(inputs: SafetyInputs) -> list[faults.FmedaRow]:
@@ -249,7 +260,7 @@ def copy_rows(inputs: SafetyInputs) -> list[faults.FmedaRow]:
         for mechanism in mechanisms(protection.name):
             if mechanism.copies == 0 or bits == 0:
                 continue
-            live = _live_share(inputs, structure) if structure in MEMORIES else 1.0
+            live = _live_share(inputs, structure) if structure in inputs.sizes else 1.0
             copied = mechanism.copies * bits
             rows.append(
                 faults.FmedaRow(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from accelsim.arch.parts import SystolicArray
+from accelsim.arch.parts import Accelerator, SystolicArray
 from accelsim.config.types import RunConfig
 from accelsim.dataflow.gemm import SPATIAL
 from accelsim.mapping import lower_bounds
@@ -47,6 +47,7 @@ def explain_mapping(config: RunConfig, workload: Workload) -> str:
     conflicts = " (slots and conflicts of its banks)" if machine.scratchpad.bank_ports else ""
     for choice in found:
         lines += _choice(choice, machine.array, conflicts)
+    lines += _homes(machine, plan)
     return "\n".join(lines)
 
 
@@ -57,6 +58,28 @@ def _how(config: RunConfig, plan: MemoryPlan) -> str:
     fixed = f", {len(mapping.layers)} fixed entries obeyed" if mapping.layers else ""
     proof = "proved optimal" if plan.proved else f"not proved (bound {plan.cost_lower_bound:,})"
     return f"searched for {mapping.objective}{fixed}: cost {plan.cost:,}, {proof}, by {plan.solver}"
+
+
+def _homes(machine: Accelerator, plan: MemoryPlan) -> list[str]:
+    """What is kept in memory levels, and when."""
+    found: list[str] = []
+    for level in machine.levels:
+        peak = plan.level_peaks.get(level.name, 0)
+        found += ["", f"level {level.name}: {peak:,} of {level.bytes:,} B in use"]
+        for home in plan.homes:
+            if home.level == level.name:
+                ways = [
+                    way
+                    for way, asked in (("in", home.copied_in), ("out", home.copied_out))
+                    if asked
+                ]
+                copied = f", copied {' and '.join(ways)}" if ways else ""
+                found.append(
+                    f"  {printable(home.tensor)}  {home.bytes:,} B at {home.address:,}, steps "
+                    f"{home.first} to {home.last}, {home.read_bytes:,} B read, "
+                    f"{home.written_bytes:,} B written{copied}"
+                )
+    return found
 
 
 def _bounds(bounds: Mapping[str, int]) -> str:

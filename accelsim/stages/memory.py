@@ -6,6 +6,7 @@ together with order, residency, spills and reloads, and places what is resident 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import ilp
@@ -15,9 +16,11 @@ from accelsim.errors import Infeasibility, InfeasibleError, Location
 from accelsim.lower import plan_traffic
 from accelsim.mapping import Objective, Search, require_legal
 from accelsim.mapping.fixed import FixedMapping, fixed_candidates, fixed_for, require_obeyable
+from accelsim.mapping.homes import expected_homes, settled_homes
 from accelsim.mapping.objective import traffic
 from accelsim.mapping.quick_plan import quick_plan
 from accelsim.mapping.search import require_weights_fit
+from accelsim.mapping.timing import NO_HOMES
 from accelsim.mapping.weight_places import fitting_weights, place_weights
 from accelsim.plan import Candidate, MemoryPlan, Step
 from accelsim.workload.graph import Workload
@@ -100,13 +103,14 @@ def plan_edp(
         candidate_columns(workload, accelerator, "latency", given, location, weight_location),
         candidate_columns(workload, accelerator, "energy", given, location, weight_location),
     )
+    homes = expected_homes(workload, accelerator)
     energy = Objective(accelerator, "energy")
     cycles = Objective(accelerator, "latency")
 
     def solve(goal: Objective) -> _Corner:
         plan = _solve(workload, accelerator, columns, goal, schedule, location)
-        spent = plan_cost(workload, plan.steps, energy)
-        return _Corner(plan, spent, plan_cost(workload, plan.steps, cycles))
+        spent = plan_cost(workload, plan.steps, energy, homes)
+        return _Corner(plan, spent, plan_cost(workload, plan.steps, cycles, homes))
 
     first, last = solve(energy), solve(cycles)
     found, pending, tried = [first, last], [(first, last)], 2
@@ -160,8 +164,9 @@ def _solve(
     location: Location | None,
 ) -> MemoryPlan:
     """The cheapest plan of the given columns."""
-    ranking = rank(workload, columns, goal, schedule.solver)
-    problem = build_problem(workload, accelerator, columns, goal, ranking, schedule.order)
+    homes = expected_homes(workload, accelerator)
+    ranking = rank(workload, columns, goal, schedule.solver, homes)
+    problem = build_problem(workload, accelerator, columns, goal, ranking, schedule.order, homes)
     solved = ilp.schedule(problem, solver=schedule.solver, effort=schedule.effort)
     if solved.infeasibility is not None:
         raise InfeasibleError(solved.infeasibility, location)
@@ -176,7 +181,7 @@ def _solve(
         fitted = fitting_weights(steps, columns, own, lambda c: goal.merit(c)[:3])
         placed = place_weights(fitted, own)
         steps, weight_peak, notes = placed.steps, placed.peak_bytes, (*notes, *placed.notes)
-    cost, bound = plan_cost(workload, steps, goal), ranking.bound(solved.lower_bound)
+    cost, bound = plan_cost(workload, steps, goal, homes), ranking.bound(solved.lower_bound)
     assert bound <= cost, f"a bound of {bound} above a plan of {cost}"
     plan = MemoryPlan(
         steps=steps,
@@ -184,6 +189,7 @@ def _solve(
         lower_bound_bytes=solved.max_live_bytes,
         traffic_bytes=0,
         spill_bytes=spill_bytes(workload, steps),
+        homes=settled_homes(workload, accelerator, steps, goal),
         cost=cost,
         cost_lower_bound=bound,
         objective=goal.name,
@@ -218,13 +224,14 @@ def candidate_columns(
     """All legal tilings of every operator; the first operator without one is infeasible."""
     capacity = accelerator.scratchpad.bytes
     columns: Columns = {}
-    search = Search(workload, accelerator, objective)
+    homes = expected_homes(workload, accelerator)
+    search = Search(workload, accelerator, objective, homes)
     for op in workload.ops:
         fixed = fixed_for(op, given.fixed)
         if fixed is None:
             found = search.candidates(op)
         else:
-            found = fixed_candidates(op, fixed, workload, accelerator, objective)
+            found = fixed_candidates(op, fixed, workload, accelerator, objective, homes)
         try:
             found = tuple(require_weights_fit(op, found, workload, accelerator))
         except InfeasibleError as error:
@@ -271,7 +278,13 @@ def second_cost(goal: Objective, cycles: int, moved: int) -> int:
     return moved if goal.name == "latency" else cycles
 
 
-def rank(workload: Workload, columns: Columns, goal: Objective, solver: str) -> Ranking:
+def rank(
+    workload: Workload,
+    columns: Columns,
+    goal: Objective,
+    solver: str,
+    homes: Mapping[str, str] = NO_HOMES,
+) -> Ranking:
     """How finely equal costs can be told apart in a problem of this size."""
     costs: list[int] = [1]
     horizon = 1
@@ -281,13 +294,21 @@ def rank(workload: Workload, columns: Columns, goal: Objective, solver: str) -> 
     for name, tensor in workload.tensors.items():
         # A sensible plan stores a tensor once and loads it once per consumer.
         times = 1 + len(workload.consumers.get(name, ()))
-        costs += [goal.transfer_cost(tensor.bytes)] * times
-        cycles = goal.transfer_cycles(tensor.bytes)
-        horizon += times * second_cost(goal, cycles, tensor.bytes)
+        first, second = _transfer_costs(goal, tensor.bytes, homes.get(name, ""))
+        costs += [first] * times
+        horizon += times * second
     if max(costs) > COUNTED:
         return Ranking(1, horizon, step=-(-max(costs) // LARGEST_COST))
     room = min(LARGEST_SCALE, LARGEST_COST // max(costs), LARGEST_TOTAL // sum(costs))
     return Ranking(max(1, room) if solver in RANKED_SOLVERS else 1, horizon)
+
+
+def _transfer_costs(goal: Objective, size: int, level: str) -> tuple[int, int]:
+    """Cost of moving a whole tensor once, and what tells equal costs apart."""
+    moved = 0 if level else size
+    return goal.transfer_cost(size, level), second_cost(
+        goal, goal.transfer_cycles(size, level), moved
+    )
 
 
 def build_problem(
@@ -297,18 +318,17 @@ def build_problem(
     goal: Objective,
     ranking: Ranking,
     order: str,
+    homes: Mapping[str, str] = NO_HOMES,
 ) -> ilp.Problem:
     """The scheduling problem whose cost is the objective. Graph inputs start in DRAM, so every
-    load of them costs, the first one too."""
+    load of them costs, the first one too. ``homes``: activation -> memory level."""
     sizes = {
         name: tensor.bytes
         for name, tensor in workload.tensors.items()
         if name in workload.producer or name in workload.consumers or name in workload.inputs
     }
     transfers = {
-        name: ranking.number(
-            goal.transfer_cost(size), second_cost(goal, goal.transfer_cycles(size), size)
-        )
+        name: ranking.number(*_transfer_costs(goal, size, homes.get(name, "")))
         for name, size in sizes.items()
     }
     ops = tuple(
@@ -366,13 +386,21 @@ def plan_steps(columns: Columns, solved: ilp.Schedule) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def plan_cost(workload: Workload, steps: tuple[Step, ...], goal: Objective) -> int:
-    """Cost of a plan in units of the objective: its tile loops, loads and stores."""
+def plan_cost(
+    workload: Workload,
+    steps: tuple[Step, ...],
+    goal: Objective,
+    homes: Mapping[str, str] = NO_HOMES,
+) -> int:
+    """Cost of a plan in units of the objective: its tile loops, loads and stores (``homes``:
+    activation -> memory level)."""
     total = 0
     for step in steps:
         total += goal.column_cost(step.candidate)
         moved = (*step.loads, *step.stores)
-        total += sum(goal.transfer_cost(workload.tensors[name].bytes) for name in moved)
+        total += sum(
+            goal.transfer_cost(workload.tensors[name].bytes, homes.get(name, "")) for name in moved
+        )
     return total
 
 

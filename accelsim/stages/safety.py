@@ -56,6 +56,10 @@ def safety_inputs(
             confidence=config.faults.confidence,
             kind=kind,
             weight_scratchpad_bytes=kind.weight_scratchpad_bytes,
+            level_bytes={
+                level.name: done.plan.level_peaks.get(level.name, 0)
+                for level in kind.machine.levels
+            },
         )
         for kind in done.kinds
     )
@@ -120,6 +124,7 @@ def assess(*kinds: SafetyInputs) -> Assessment:
 def detection_hours(inputs: SafetyInputs) -> float:
     """Time to find a detected fault: one inference, or the interval of the slowest test in use."""
     acc, interval = inputs.accelerator, inputs.safety.self_test_interval_s
-    periodic = any(inputs.protection(name).periodic for name in acc.protection)
+    names = (*acc.protection, *(level.name for level in acc.levels))
+    periodic = any(inputs.protection(name).periodic for name in names)
     seconds = inputs.period_cycles / acc.clock_hz
     return max(seconds, interval if periodic and interval is not None else 0.0) / 3600.0

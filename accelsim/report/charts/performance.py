@@ -26,7 +26,7 @@ ENERGY_COLOURS: dict[str, str] = {
     "static": style.GREY,
 }
 """Component of the energy -> colour, along the machine's data path. Per-layer columns are
-``energy_<key>_j``."""
+``energy_<key>_j``. Memory levels, which have names of the user's, get other colours."""
 LEVEL_COLOURS: dict[str, str] = {
     "off-chip memory": style.ORANGE,
     "on-chip memory": style.SKY,
@@ -41,7 +41,14 @@ LEVEL_COLOURS: dict[str, str] = {
 
 def energy_keys(rows: Sequence[Row]) -> tuple[str, ...]:
     """The components that a table of layers has columns for."""
-    return tuple(key for key in ENERGY_COLOURS if any(f"energy_{key}_j" in row for row in rows))
+    written = dict.fromkeys(
+        key[len("energy_") : -len("_j")]
+        for row in rows
+        for key in row
+        if key.startswith("energy_") and key.endswith("_j")
+    )
+    known = [key for key in ENERGY_COLOURS if key in written]
+    return (*known, *(key for key in written if key not in ENERGY_COLOURS))
 
 
 def limits(prefix: str, bounds: Mapping[str, float], cycles: int) -> Chart:
@@ -183,9 +190,9 @@ def layer_energy(prefix: str, rows: Sequence[Row]) -> Chart:
             "y": [1e6 * (row.get(f"energy_{key}_j") or 0.0) for row in rows],
             "customdata": [text(row["op"]) for row in rows],
             "hovertemplate": f"<b>%{{customdata}}</b><br>{key} %{{y:,.4g}} µJ<extra></extra>",
-            "marker": {"color": ENERGY_COLOURS[key]},
+            "marker": {"color": ENERGY_COLOURS.get(key) or colour(key, at)},
         }
-        for key in energy_keys(rows)
+        for at, key in enumerate(energy_keys(rows))
     ]
     figure = {
         "data": data,

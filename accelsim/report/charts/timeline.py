@@ -27,6 +27,7 @@ KINDS: dict[TaskKind, tuple[str, str]] = {
     TaskKind.STORE_OUTPUT: ("activation tiles out", style.PURPLE),
     TaskKind.RELOAD: ("whole tensors in", style.VERMILION),
     TaskKind.SPILL: ("whole tensors out", style.BLACK),
+    TaskKind.COPY: ("copies between memories", style.YELLOW),
     TaskKind.DMA_SETUP: ("transfer set-up", style.GREY),
 }
 

@@ -295,7 +295,7 @@ def _several_dataflows(rows: Sequence[Row]) -> bool:
 
 
 def _layer_row(row: Row, *, with_dataflow: bool) -> tuple[Any, ...]:
-    parts = [row.get(f"energy_{key}_j") for key in performance.ENERGY_COLOURS]
+    parts = [row.get(f"energy_{key}_j") for key in performance.energy_keys((row,))]
     known = [part for part in parts if part is not None]
     energy = sum(known) if known else None
     return (
