@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelsim.arch.parts import Accelerator, Compression, Dma, Dram, Level, Scratchpad
+from accelsim.arch.parts import (
+    Accelerator,
+    Compression,
+    Dma,
+    Dram,
+    Level,
+    Scratchpad,
+    SystolicArray,
+)
 from accelsim.arch.system import System
 from accelsim.config.types import ScheduleConfig
 from accelsim.design_point import evaluate
@@ -193,6 +201,8 @@ MACHINES = st.builds(
     dram=st.sampled_from([Dram("LPDDR4", 400_000_000, 50), Dram("DDR4", 3_333_333_333, 7)]),
     dma=st.builds(Dma, st.integers(1, 4), st.sampled_from([0, 16])),
     weight_memory=st.sampled_from([None, None, Dram("FLASH", 100_000_000, 9)]),
+    weight_sram=st.sampled_from([None, None, Scratchpad(200_000, width_bytes=16)]),
+    array=st.sampled_from([SystolicArray(16, 16), SystolicArray(8, 8, alternatives=("os",))]),
 )
 
 
