@@ -322,12 +322,15 @@ def chart_data(done: Simulated) -> dict[str, Any]:
         "roofline": roofline(done),
         "busy": dict(done.busy),
         **energy_curves(done.energy, kinds_bands(done.kinds), kinds_constants(done.kinds)),
-        "area": {
-            **done.area.blocks,
-            **{f"{k} protection": v for k, v in done.area.protection.items() if v},
-        },
+        "area": area_parts(done.area),
         "bounds": dict(done.bounds_cycles),
     }
+
+
+def area_parts(area: AreaBreakdown) -> dict[str, float]:
+    """mm2 of every block, and of what protects it; they sum to the total."""
+    protections = {f"{name} protection": mm2 for name, mm2 in area.protection.items() if mm2}
+    return {**area.blocks, **protections}
 
 
 def live_bytes(done: Simulated) -> dict[str, Any]:

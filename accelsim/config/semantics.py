@@ -241,6 +241,10 @@ def _spread(run: RunPart) -> bool:
     return many or run.system is not None
 
 
+def _splits(run: RunPart) -> bool:
+    return not _takes_tiles(run) and any(core.weight_scratchpad for core in _machines(run))
+
+
 _OF_PLANS = ("energy.", "dram.", "sram.", "plan.", "protection.", "bound.")
 _PLACED = "simulate: true, and a parallel.strategy that moves data (dynamic does not)"
 
@@ -251,6 +255,7 @@ NEEDS: dict[str, tuple[str, Callable[[RunPart], bool]]] = {
     "sdc.p": ("faults of mode exposure (at a fault rate: sdc.p@1e-05)", _upsets),
     "fit.": ("safety, and faults of mode exposure", _certifies),
     "asil.": ("safety, and faults of mode exposure", _certifies),
+    "sram.weight_": ("accelerator.weight_scratchpad", lambda run: run.simulate and _splits(run)),
     **{
         prefix: (_PLACED, lambda run: run.simulate and not _takes_tiles(run))
         for prefix in _OF_PLANS

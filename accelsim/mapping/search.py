@@ -208,7 +208,7 @@ def lower_bounds(workload: Workload, accelerator: Accelerator) -> dict[str, int]
     count weights as they are stored.
     """
     timing = Timing(accelerator)
-    read = _stored_bytes(workload, accelerator, timing)
+    read = stored_bytes(workload, accelerator, timing)
     constants = sum(size for name, size in read.items() if workload.tensors[name].role in CONSTANTS)
     made = set(workload.outputs) & set(workload.producer)
     total = sum(read.values()) + sum(workload.tensors[name].bytes for name in made)
@@ -218,13 +218,16 @@ def lower_bounds(workload: Workload, accelerator: Accelerator) -> dict[str, int]
         "vector": sum(vector for _, vector in least),
         "dram": timing.transfer_bytes(total),
     }
+    if timing.split:  # constants go through another port of the chip
+        at_port = timing.constant_bytes(constants)
+        bounds["dram"] = timing.transfer_bytes(total - constants) + at_port
     if accelerator.weight_memory is not None:
         bounds["dram"] = timing.transfer_bytes(total - constants)
         bounds["weights"] = timing.constant_bytes(constants)
     return bounds
 
 
-def _stored_bytes(workload: Workload, accelerator: Accelerator, timing: Timing) -> dict[str, int]:
+def stored_bytes(workload: Workload, accelerator: Accelerator, timing: Timing) -> dict[str, int]:
     """Constant or graph input -> bytes that every plan reads of it, without what sparse storage and
     compression spare."""
     found = dict(workload.least_read_bytes)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from accelsim.arch.protection import protection_of
 from accelsim.arch.system import System
 from accelsim.dataflow.counts import ceil_div
 from accelsim.mapping.slots import stream_share
@@ -140,7 +141,9 @@ class _Core:
         self._link = len(ports) - 1
         self._dram = ports.index("dram")
         self._pad = stream_share(system.cores[number].scratchpad)
-        self._setup = system.cores[number].dma.setup_cycles
+        core = system.cores[number]
+        checks = (protection_of(core, name).latency_cycles for name in ("scratchpad", "control"))
+        self._setup = core.dma.setup_cycles + sum(checks)
         self._outputs = {op.name: op.output for op in network.workload.ops}
         self._made: dict[tuple[int, bool], Node] = {}
         self._buffers: dict[Buffer, Buffer] = {}

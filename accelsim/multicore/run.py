@@ -11,13 +11,12 @@ from accelsim.arch.system import System
 from accelsim.cost.breakdown import EnergyBreakdown
 from accelsim.cost.energy import energy_of
 from accelsim.cost.program_activity import ProgramActivity
-from accelsim.dataflow.counts import ceil_div
 from accelsim.errors import AccelsimError, Mistake, suggest
 from accelsim.lower import lower, plan_traffic
 from accelsim.mapping.quick_plan import quick_plan
-from accelsim.mapping.search import lower_bounds
 from accelsim.mapping.tiles import executed_macs
 from accelsim.multicore.assign import Assignment, flaws
+from accelsim.multicore.bounds import system_bounds
 from accelsim.multicore.join import Joined, core_name, join
 from accelsim.multicore.parts import CoreNetwork, core_networks
 from accelsim.multicore.strategies import STRATEGIES, Situation
@@ -248,18 +247,6 @@ def memory_device(system: System, networks: Sequence[CoreNetwork]) -> PortDevice
     return BankedDram(shared.dram, shared.clock_hz, sizes)
 
 
-def system_bounds(workload: Workload, system: System, images: int) -> dict[str, int]:
-    """Cycles that no assignment can beat: MACs over all PEs, element operations over all lanes,
-    bytes that must cross DRAM (weights once, activations of every image)."""
-    lanes = sum(core.vector.lanes for core in system.cores)
-    slowest = [lower_bounds(workload, core)["vector"] * core.vector.lanes for core in system.cores]
-    return {
-        "compute": ceil_div(workload.macs * images, system.pes),
-        "vector": min(slowest) * images // lanes,
-        "dram": lower_bounds(workload, system.shared)["dram"],
-    }
-
-
 def require_conserved(workload: Workload, run: SystemRun) -> None:
     """Laws that every run obeys: TraceError names each that is broken.
 
@@ -267,15 +254,7 @@ def require_conserved(workload: Workload, run: SystemRun) -> None:
     without looking at commands), MACs are the network's, nothing is faster than it can be.
     """
     planned = planned_bytes(run)
-    moved = linked = macs = 0
-    link = run.program.ports.index("link") if "link" in run.program.ports else -1
-    for block in run.program.blocks:
-        for command, times in distinct(block.body):
-            work = command.work
-            moved += (work.dram_read_bytes + work.dram_write_bytes) * times
-            macs += work.macs * times
-            if link in command.ports:
-                linked += (work.sram_read_bytes + work.sram_write_bytes) * times
+    moved, linked, macs = _done(run.program)
     wrong = []
     if moved + linked != planned:
         wrong.append(f"moved {moved} B and {linked} B over the link, planned {planned} B")
@@ -288,6 +267,25 @@ def require_conserved(workload: Workload, run: SystemRun) -> None:
     wrong += _too_fast(run, moved, linked)
     if wrong:
         raise TraceError(tuple(wrong))
+
+
+def _done(program: Program) -> tuple[int, int, int]:
+    """(bytes to and from backing memories, bytes over the link, MACs) of all commands."""
+    moved = linked = macs = 0
+    link = program.ports.index("link") if "link" in program.ports else -1
+    for block in program.blocks:
+        for command, times in distinct(block.body):
+            work = command.work
+            moved += (work.dram_read_bytes + work.dram_write_bytes) * times
+            macs += work.macs * times
+            if link in command.ports:
+                linked += (work.sram_read_bytes + work.sram_write_bytes) * times
+    return moved, linked, macs
+
+
+def memory_bytes(run: SystemRun) -> int:
+    """Bytes to and from backing memories: those planned, less what the link carries."""
+    return planned_bytes(run) - _done(run.program)[1]
 
 
 def expected_macs(run: SystemRun) -> int:
@@ -310,8 +308,7 @@ def _too_fast(run: SystemRun, moved: int, linked: int) -> list[str]:
     system, cycles = run.system, run.cycles
     found = []
     for name, least in run.bounds_cycles.items():
-        dense = name != "compute" or all(core.array.sparsity is None for core in system.cores)
-        if cycles < least and dense:
+        if cycles < least:
             found.append(f"{cycles} cycles, but {name} needs {least}")
     rates = [("link", linked, system.link_bytes_per_cycle)]
     if system.shared.weight_memory is None:

@@ -28,6 +28,7 @@ from accelsim.multicore.run import (
     Attempts,
     SystemRun,
     expected_macs,
+    memory_bytes,
     memory_device,
     planned_bytes,
     run_assignment,
@@ -72,7 +73,7 @@ def figure(run: SystemRun, objective: str) -> float:
     if objective == "latency":
         return run.cycles
     if objective == "traffic":
-        return planned_bytes(run)
+        return memory_bytes(run)
     joules = kinds_energy(core_kinds(run)).total_j
     return joules if objective == "energy" else joules * run.cycles
 

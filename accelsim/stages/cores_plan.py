@@ -10,7 +10,7 @@ from accelsim.cost.kinds import kinds_energy
 from accelsim.multicore.assign import Part
 from accelsim.multicore.kinds import core_kinds
 from accelsim.multicore.parts import CoreNetwork
-from accelsim.multicore.run import SystemRun
+from accelsim.multicore.run import SystemRun, memory_bytes
 from accelsim.multicore.text import region_text
 from accelsim.plan import MemoryPlan, Step
 from accelsim.program import Program
@@ -46,7 +46,7 @@ def joint_plan(run: SystemRun, objective: str, notes: tuple[str, ...]) -> Memory
         steps=tuple(_joint_step(op, parts) for op, parts in steps.items()),
         peak_bytes=full.peak_bytes,
         lower_bound_bytes=full.lower_bound_bytes,
-        traffic_bytes=sum(plan.traffic_bytes for plan in plans),
+        traffic_bytes=memory_bytes(run),
         spill_bytes=sum(plan.spill_bytes for plan in plans),
         cost=cost,
         cost_lower_bound=max(run.bounds_cycles.values()) if objective == "latency" else 0,
@@ -66,7 +66,7 @@ def _cost(run: SystemRun, objective: str) -> int:
     if objective == "latency":
         return run.cycles
     if objective == "traffic":
-        return sum(plan.traffic_bytes for plan in run.plans)
+        return memory_bytes(run)
     picojoule = round(kinds_energy(core_kinds(run)).total_j * PICO)
     return picojoule if objective == "energy" else picojoule * run.cycles
 

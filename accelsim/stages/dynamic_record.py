@@ -10,9 +10,9 @@ from accelsim.config.types import RunConfig
 from accelsim.cost.area import AreaBreakdown
 from accelsim.cost.kinds import kinds_area
 from accelsim.description import describe_run, describe_tiles
-from accelsim.figures import metric
-from accelsim.mapping.search import lower_bounds
+from accelsim.figures import area_parts, metric
 from accelsim.metrics import Metric
+from accelsim.multicore.bounds import system_bounds
 from accelsim.printable import printable
 from accelsim.record import VariantRecord
 from accelsim.sim.layers import block_times, busiest, busy_of
@@ -76,7 +76,7 @@ def tile_layers(done: TileRun) -> tuple[dict[str, Any], ...]:
 
 def tile_curves(done: TileRun) -> dict[str, Any]:
     """curves.json: what the report draws besides the tables."""
-    return {"busy": busy_of(done.schedule.folded), "area": dict(tile_area(done).blocks)}
+    return {"busy": busy_of(done.schedule.folded), "area": area_parts(tile_area(done))}
 
 
 def _shares(done: TileRun, op: str) -> str:
@@ -101,7 +101,7 @@ def tile_notes(done: TileRun) -> tuple[str, ...]:
         "has no traffic, no energy and no exposure",
         f"tiles taken by policy '{done.chosen.policy}'; compared: {compared}",
     ]
-    least = lower_bounds(done.workload, done.system.shared)["dram"]
+    least = system_bounds(done.workload, done.system, done.images)["dram"]
     if least > done.cycles:
         notes.append(f"the DRAM alone needs {least} cycles: this schedule would wait for it")
     return tuple(notes)

@@ -21,6 +21,7 @@ from accelsim.arch.parts import (
     SystolicArray,
     VectorUnit,
 )
+from accelsim.arch.system import system_of
 from accelsim.dataflow import gemm_cycles
 from accelsim.dataflow.convolution import ConvShape
 from accelsim.dataflow.dot_product import DotArray, DotTile, conv_cycles
@@ -35,6 +36,7 @@ from accelsim.mapping import Timing, candidates, lower_bounds
 from accelsim.mapping.quick_plan import quick_plan
 from accelsim.mapping.rules import objections
 from accelsim.mapping.tiles import Block, array_op, executed_macs, reduction_unit
+from accelsim.multicore.bounds import system_bounds
 from accelsim.plan import Tiling
 from accelsim.sim.engine import simulate
 from accelsim.sim.expand import expand
@@ -207,6 +209,13 @@ def test_lower_bounds_count_constants_where_and_as_they_are_stored():
         weight_memory=Dram("FLASH", 500_000_000), compression=Compression(Fraction(1, 2), 8)
     )
     assert lower_bounds(workload, packed)["weights"] == constants // 2
+    # Half of a split scratchpad with a port of a byte per cycle: no weights go through it.
+    narrow = edge_npu(
+        scratchpad=Scratchpad(2**18, width_bytes=1), weight_sram=Scratchpad(2**16, width_bytes=32)
+    )
+    weights = -(-10 * constants // 64)
+    assert lower_bounds(workload, narrow)["dram"] == 8 * 144 + 24 * 144 + weights
+    assert system_bounds(workload, system_of(narrow), 3)["dram"] == 3 * 32 * 144 + weights
 
 
 def test_fused_stages_take_one_pass():

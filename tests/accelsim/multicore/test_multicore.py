@@ -195,6 +195,28 @@ def test_the_link_carries_what_crosses_and_spares_the_memory() -> None:
     assert small.cycles == without.cycles
 
 
+def test_a_transfer_over_the_link_pays_for_the_protection_of_the_scratchpad() -> None:
+    bare = edge_npu(cores=2)
+    guarded = replace(bare, protection={"scratchpad": "secded"})
+    plain, checks = (two_stages(system_of(core, link=LINK)) for core in (bare, guarded))
+    assert plain.joined.linked
+
+    def setups(run: SystemRun) -> list[int]:
+        """Cycles of the set-up before each transfer over the link."""
+        rows = checked(run)
+        dma = ("core0.dma.1", "core1.dma.0")
+        tasks = [[task for task, _ in rows.on(queue)] for queue in dma]
+        return [
+            before.cycles
+            for queue in tasks
+            for before, task in pairwise(queue)
+            if "link" in task.resources
+        ]
+
+    assert len(setups(plain)) >= 2
+    assert setups(checks) == [cycles + 1 for cycles in setups(plain)]
+
+
 def test_parallel_branches_run_side_by_side() -> None:
     parts = [
         conv_op("stem", "x", "s", 16, 8, 16),
@@ -239,6 +261,31 @@ def test_shares_follow_the_speed_of_the_cores() -> None:
     rows = [region.rows[1] for _, region in cut]
     assert sum(rows) == 16
     assert rows[0] > rows[1] >= rows[2] - 1 > 0
+
+
+def test_bounds_are_those_of_the_core_that_is_best_at_it() -> None:
+    """Whichever core comes first: a narrow scratchpad, and weights that are stored sparsely."""
+    net = chain(64, 256, 64, size=2)
+    narrow = replace(NPU, scratchpad=replace(NPU.scratchpad, width_bytes=1))
+    sparse = replace(NPU, array=replace(NPU.array, sparsity=(1, 4)))
+    for other in (narrow, sparse):
+        found = [run_system(net, System("s", cores)) for cores in ((NPU, other), (other, NPU))]
+        bounds = [run.bounds_cycles for run in found]
+        assert bounds[0] == bounds[1]
+        assert all(run.cycles >= max(run.bounds_cycles.values()) for run in found)
+    both = run_system(net, System("s", (sparse, sparse)))
+    assert both.bounds_cycles["compute"] == net.macs // 4 // (2 * NPU.array.rows * NPU.array.cols)
+
+
+def test_bounds_count_constants_once_and_activations_for_every_image() -> None:
+    net = chain(16, 32, kernel=3)
+    moved = [
+        run_system(net, system_of(NPU), images=images).bounds_cycles["dram"] for images in (1, 3)
+    ]
+    activations = 64 * (16 + 32)
+    rate = NPU.dram_bytes_per_cycle
+    constants = net.weight_bytes
+    assert moved == [-(-(constants + n * activations) // rate) for n in (1, 3)]
 
 
 def test_auto_keeps_the_fastest_and_tells_all_that_it_tried() -> None:

@@ -57,6 +57,24 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+def test_the_area_chart_sums_to_the_area(config: Path) -> None:
+    record = accelsim.run(config, overrides={"variants": {}}).record.base
+    area = record.curves["area"]
+    assert sum(area.values()) == pytest.approx(float(record.metrics["area.mm2"].value))
+    assert any("protection" in part for part in area)
+
+
+def test_the_time_of_the_dram_is_that_of_all_images(config: Path) -> None:
+    """16 x 24 x 24 B in and 32 B out for every image, at ten cycles per byte; weights once."""
+    needs = []
+    for images in (1, 3):
+        changes = {"accelerator.dram.bandwidth": "50 MB/s", "parallel.images": images}
+        record = accelsim.run(config, overrides={**changes, "variants": {}}).record.base
+        (note,) = [note for note in record.info["notes"] if "the DRAM alone" in note]
+        needs.append(int(note.split()[4]))
+    assert needs[1] - needs[0] == 2 * (16 * 24 * 24 + 32) * 10
+
+
 def test_the_run_has_the_usual_folder(config: Path, tmp_path: Path) -> None:
     run = accelsim.run(config)
     assert run.exit_code == 0

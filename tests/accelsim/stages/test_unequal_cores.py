@@ -53,6 +53,18 @@ def small(size: str) -> dict[str, object]:
     return {"accelerator": str(EDGE), "overrides": overrides}
 
 
+def test_bytes_over_the_link_are_no_dram_traffic(config: Path) -> None:
+    link = {"bandwidth": "8 GB/s", "buffer": "64 KiB"}
+    rows = {"parallel": {"strategy": "rows"}}
+    found = [
+        accelsim.run(config, overrides=rows | {"system.link": x}).record.base for x in (link, None)
+    ]
+    linked, plain = ({n: m.value for n, m in record.metrics.items()} for record in found)
+    for of in (linked, plain):
+        assert of["plan.traffic_bytes"] == of["dram.read_bytes"] + of["dram.write_bytes"]
+    assert linked["plan.traffic_bytes"] < plain["plan.traffic_bytes"]
+
+
 def test_the_cores_share_the_work_and_every_core_counts(config: Path) -> None:
     pair, big = (accelsim.run(config, overrides=o).record.base for o in ({}, BIG))
     cycles = int(pair.metrics["latency.cycles"].value)
