@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from accelsim.workload.graph import Gemm, OpKind, Window
 from accelsim.workload.limits import MAX_PHASES, product_excess, window_excess
@@ -19,7 +20,7 @@ from accelsim.workload.onnx_draft import (
 )
 from accelsim.workload.onnx_types import Node
 from accelsim.workload.onnx_window import pair, planar, window_of
-from accelsim.workload.transposed import Phase, phases
+from accelsim.workload.transposed import Phase, covers, phases
 from accelsim.workload.vector_work import vector_work
 
 
@@ -82,12 +83,12 @@ def conv_transpose(node: Node, scope: Scope) -> Drafts:
     found = phases(window)
     for excess in (text for p in found if p.window for text in window_excess(p.window)):
         raise TooLargeError(excess)
-    if len(found) == 1:
-        (phase,) = found
-        return Draft(
-            OpKind.CONV, (source,), kernel, bias or None, phase.gemm, phase.window
-        )  # fmt: skip
     drafts = [_phase_draft(p, window, source, kernel, bias, scope) for p in found if p.window]
+    if not drafts:
+        raise UnsupportedError("a transposed convolution whose kernel reaches no output")
+    if len(found) == 1:
+        weight = kernel if covers(found[0], window) else drafts[0].weight
+        return replace(drafts[0], weight=weight, label="", output="", fuses=None)
     count = vector_work(OpKind.TRANSPOSE, scope.elements(node.outputs[0]))
     inputs = tuple(draft.output for draft in drafts)
     join = Draft(OpKind.TRANSPOSE, inputs, vector_ops=count, label="interleave", fuses=False)

@@ -20,7 +20,7 @@ from accelsim.workload.tflite_types import (
     TooLargeError,
     UnsupportedError,
 )
-from accelsim.workload.transposed import Phase, phases
+from accelsim.workload.transposed import Phase, covers, phases
 from accelsim.workload.vector_work import epilogue_work, vector_work
 
 Rule = Callable[[TfOp, Scope], list[Piece]]
@@ -175,7 +175,7 @@ def transposed(op: TfOp, scope: Scope) -> list[Piece]:
     found = phases(whole)
     for excess in (text for p in found if p.window for text in window_excess(p.window)):
         raise TooLargeError(excess)
-    if len(found) == 1 and found[0].gemm is not None:
+    if len(found) == 1 and found[0].gemm is not None and covers(found[0], whole):
         operands, gemm = (source, kernel, bias), found[0].gemm
         return [array_piece(op, scope, OpKind.CONV, operands, gemm, found[0].window)]
     made = [_phase(op, scope, phase) for phase in found if phase.window]

@@ -69,6 +69,14 @@ class Phase:
     gemm: Gemm | None = None
 
 
+def covers(phase: Phase, whole: Window) -> bool:
+    """Whether the taps of a phase are all of the kernel: an output smaller than the stride has
+    fewer phases than the kernel has parts."""
+    part = phase.window
+    taps = whole.kernel_height * whole.kernel_width
+    return part is not None and part.kernel_height * part.kernel_width == taps
+
+
 def phases(window: Window) -> tuple[Phase, ...]:
     """The dense convolutions of a transposed one, row phases outermost.
 

@@ -115,9 +115,14 @@ def test_phases_against_the_runtime(tmp_path_factory, case):
     ones = np.ones(kernel, np.float32)
     n = node("ConvTranspose", ["x", "w"], "y", "up", **attributes)
     proto = model([n], [info("x", shape)], ["y"], {"w": ones})
-    workload = read_onnx(save(proto, tmp_path_factory.mktemp("up")))
-    assert workload.tensors["y"].shape == runtime_shapes(proto)["y"]
+    path = save(proto, tmp_path_factory.mktemp("up"))
     result = session(proto).run(None, {"x": np.ones(shape, np.float32)})[0]
+    if not result.any():
+        with pytest.raises(AccelsimError, match="reaches no output"):
+            read_onnx(path)
+        return
+    workload = read_onnx(path)
+    assert workload.tensors["y"].shape == runtime_shapes(proto)["y"]
     # With ones everywhere a result counts its products: the phases must give the same numbers.
     rank = len(shape) - 2
     strides = [1, 1, *attributes["strides"]][-2:] if rank == 2 else [1, *attributes["strides"]]
@@ -129,6 +134,26 @@ def test_phases_against_the_runtime(tmp_path_factory, case):
         plane[row :: strides[0], column :: strides[1]] = products_inside(op.window)
     assert np.array_equal(np.broadcast_to(plane, result.shape[:2] + plane.shape),
                           result.reshape(result.shape[:2] + plane.shape))  # fmt: skip
+
+
+def upsampled(tmp_path, shape, kernel, **attributes):
+    n = node("ConvTranspose", ["x", "w"], "y", "up", **attributes)
+    proto = model([n], [info("x", shape)], ["y"], {"w": np.ones(kernel, np.float32)})
+    return read_onnx(save(proto, tmp_path))
+
+
+def test_an_output_smaller_than_the_stride_uses_part_of_the_kernel(tmp_path):
+    # Output 0 of stride 2 sees taps 0 and 2 of the four; there is nothing to interleave.
+    workload = upsampled(tmp_path, [1, 1, 1], [1, 1, 4], strides=[2], pads=[0, 3])
+    (op,) = workload.ops
+    assert (op.name, op.macs, workload.tensors[op.weight].elements) == ("up", 2, 2)
+    assert workload.tensors["y"].shape == (1, 1, 1)
+
+
+def test_a_kernel_that_reaches_no_output_is_refused(tmp_path):
+    # Output 1 of stride 3 would need tap 1 of a kernel of one tap.
+    with pytest.raises(AccelsimError, match="reaches no output"):
+        upsampled(tmp_path, [1, 1, 2], [1, 1, 1], strides=[3], pads=[1, 2])
 
 
 def products_inside(window):
