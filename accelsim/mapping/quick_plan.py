@@ -74,7 +74,7 @@ def _planned(workload: Workload, accelerator: Accelerator, ruler: _Ruler) -> Mem
     steps = []
     for index, (op, candidate) in enumerate(zip(workload.ops, streaming, strict=True)):
         names = (*op.inputs, op.output)
-        moved = tuple(name for name in names if name not in kept)
+        moved = tuple(name for name in names if name not in kept or index < kept[name].first)
         if len(moved) < len(names):
             candidate = ruler.smaller(op, moved, candidate)
         else:
