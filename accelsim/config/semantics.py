@@ -76,9 +76,10 @@ def _check_presence(draft: Draft, problems: Problems) -> None:
 def _check_parallel(draft: Draft, problems: Problems) -> None:
     """Nothing is said about spreading what runs on one core."""
     machine = draft.part.accelerator
-    if draft.part.parallel is None or draft.part.system is not None:
+    if draft.part.parallel is None:
         return
-    if draft.part.simulate and (machine is None or machine.cores > 1 or "accelerator" in draft.bad):
+    several = machine is None or machine.cores > 1 or "accelerator" in draft.bad
+    if draft.part.simulate and (several or draft.part.system is not None):
         return
     message = "'parallel' says how several cores share the work; here it would have no effect"
     hint = "accelerator.cores: 2, or a system of cores; else leave it out"
@@ -241,6 +242,13 @@ def _spread(run: RunPart) -> bool:
     return many or run.system is not None
 
 
+def _several(run: RunPart) -> bool:
+    """Two cores or more: what is said about spreading work means nothing for one."""
+    if run.system is None:
+        return _spread(run)
+    return sum(core.count for core in run.system.cores) > 1
+
+
 def _splits(run: RunPart) -> bool:
     return not _takes_tiles(run) and any(core.weight_scratchpad for core in _machines(run))
 
@@ -261,6 +269,13 @@ NEEDS: dict[str, tuple[str, Callable[[RunPart], bool]]] = {
         for prefix in _OF_PLANS
     },
     "parallel.speedup": ("several cores", lambda run: run.simulate and _spread(run)),
+    **{
+        metric: (
+            "parallel.strategy: dynamic, and several cores",
+            lambda run: run.simulate and _takes_tiles(run) and _several(run),
+        )
+        for metric in ("parallel.karp_flatt", "parallel.fraction")
+    },
     "parallel.": ("parallel.strategy: dynamic", lambda run: run.simulate and _takes_tiles(run)),
     "": ("simulate: true", lambda run: run.simulate),
 }

@@ -121,6 +121,16 @@ def test_names_of_strategies_are_those_that_exist() -> None:
         ({"parallel.images": 0}, "C004", "at least 1"),
         ({"system": None}, "C002", "'accelerator' is missing"),
         ({"system": None, "accelerator": "big.yaml"}, "C009", "it would have no effect"),
+        ({"simulate": False}, "C009", "it would have no effect"),
+        (
+            {
+                "system.cores": ["big.yaml"],
+                "parallel": {"strategy": "dynamic"},
+                "targets": [{"metric": "parallel.fraction", "at_least": 0}],
+            },
+            "C014",
+            "dynamic, and several cores",
+        ),
     ],
 )
 def test_mistakes_are_told_at_their_place(
