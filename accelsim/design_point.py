@@ -15,8 +15,8 @@ from accelsim.cost.breakdown import EnergyBreakdown
 from accelsim.cost.energy import energy_of
 from accelsim.cost.program_activity import ProgramActivity
 from accelsim.lower import lower, plan_traffic
+from accelsim.mapping.bounds import lower_bounds
 from accelsim.mapping.quick_plan import quick_plan
-from accelsim.mapping.search import lower_bounds
 from accelsim.mapping.tiles import executed_macs
 from accelsim.mapping.timing import Timing
 from accelsim.plan import MemoryPlan

@@ -1,7 +1,9 @@
 """How an operator can run on an accelerator: tilings, buffers, residency, and what they cost."""
 
+from accelsim.mapping.bounds import lower_bounds
+from accelsim.mapping.legality import require_legal, workspace
 from accelsim.mapping.objective import Objective
-from accelsim.mapping.search import Search, candidates, lower_bounds, require_legal, workspace
+from accelsim.mapping.search import Search, candidates
 from accelsim.mapping.timing import Timing
 
 __all__ = [

@@ -24,6 +24,7 @@ from accelsim.mapping.tile_counts import (
     pixel_tiles,
     reduction_tiles,
 )
+from accelsim.mapping.tile_loop import pipelined
 from accelsim.mapping.tiles import (
     ArrayOp,
     element_bytes,
@@ -237,13 +238,13 @@ def realise(
         prefetch_bytes=0 if timing.split else beginning,
         dram_read_bytes=stored + flow.read - constants,
         dram_write_bytes=flow.written,
-        cycles=timing.pipelined(flow, compute=nest.compute, tiles=tiles),
+        cycles=pipelined(timing, flow, compute=nest.compute, tiles=tiles),
         compute_cycles=nest.compute,
         scratchpad_bytes=work.scratchpad_bytes + flow.read - filled + flow.written,
         weight_scratchpad_bytes=work.weight_scratchpad_bytes + filled,
         weight_buffer_bytes=layout.weight_bytes,
         weight_prefetch_bytes=beginning if timing.split else 0,
-        late_cycles=timing.pipelined(replace(flow, hidden=0), compute=nest.compute, tiles=tiles)
+        late_cycles=pipelined(timing, replace(flow, hidden=0), compute=nest.compute, tiles=tiles)
         if timing.split and beginning
         else 0,
         accumulator_bytes=work.accumulator_bytes,

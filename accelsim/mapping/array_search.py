@@ -18,6 +18,7 @@ from accelsim.arch.parts import Accelerator, Scratchpad
 from accelsim.mapping.array import Nest, realise
 from accelsim.mapping.objective import Objective
 from accelsim.mapping.slots import stream_share
+from accelsim.mapping.tile_loop import port_cycles
 from accelsim.mapping.tiles import ArrayOp
 from accelsim.mapping.timing import Timing
 from accelsim.plan import Candidate
@@ -131,7 +132,7 @@ def choose(
     levels: Sequence[Level],
     shares: Sequence[int],
 ) -> list[Candidate]:
-    """What is kept of one residency variant: see ``search.LEVELS`` and ``search.SHARES``.
+    """What is kept of one residency variant: see ``thinning.LEVELS``, ``SHARES``.
 
     ``before``: cycles a prefetch can hide behind; ``demand``: bytes of the tensors that must be
     resident, so buffers may take what they leave of the scratchpad. Those in a weight scratchpad
@@ -162,7 +163,7 @@ def choose(
 
 
 class _Figures:
-    """Closed forms of ``array.realise`` and ``Timing.pipelined`` over all nests."""
+    """Closed forms of ``array.realise`` and ``tile_loop.pipelined`` over all nests."""
 
     def __init__(
         self,
@@ -271,7 +272,7 @@ class _Figures:
         )
 
     def _cycles(self, hidden: int | None) -> Ints:
-        """``Timing.pipelined`` of every nest."""
+        """``tile_loop.pipelined`` of every nest."""
         t, timing = self._table, self._timing
         fixed = timing.dma_fixed
         zero = np.zeros_like(t.a)
@@ -295,8 +296,8 @@ class _Figures:
             last = np.maximum(setup + timing.transfers(t.out, self._home_out), together)
         tucked = np.minimum(hidden or 0, first_cycles)
         compute = t.compute
-        arriving, at_port = timing.port_cycles(
-            self._read, self._constants, self._written, self._levels
+        arriving, at_port = port_cycles(
+            timing, self._read, self._constants, self._written, self._levels
         )
         incoming = loads * fixed + arriving
         if self._stream_a:

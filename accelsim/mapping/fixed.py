@@ -13,9 +13,11 @@ from operator import itemgetter
 from accelsim.arch.parts import Accelerator
 from accelsim.errors import AccelsimError, Location, Mistake, suggest
 from accelsim.mapping.array import nests, part_row_sizes, realise, row_sizes
+from accelsim.mapping.legality import needs
 from accelsim.mapping.objective import Objective
 from accelsim.mapping.rules import objections
-from accelsim.mapping.search import array_pool_cycles, hides, needs, thin, variants
+from accelsim.mapping.search import array_pool_cycles, hides, variants
+from accelsim.mapping.thinning import thin
 from accelsim.mapping.tiles import array_op
 from accelsim.mapping.timing import NO_HOMES, Timing
 from accelsim.mapping.vector import vector_candidate, vector_candidates

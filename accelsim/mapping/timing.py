@@ -15,7 +15,7 @@ kind (a DMA transfer with its set-up is one).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,33 +25,13 @@ import numpy as np
 
 from accelsim.arch.parts import Accelerator
 from accelsim.arch.protection import STRUCTURES, protection_of
-from accelsim.cost.registers import RegisterActivity, register_activity
 from accelsim.dataflow.counts import ceil_div
 from accelsim.dataflow.sparse import compressed_k
-from accelsim.mapping.array_timing import ArrayTiming
-from accelsim.mapping.bank_conflicts import covers, gather_rounds
-from accelsim.mapping.flow import Flow
-from accelsim.mapping.rates import Ints, ceil_of, cycles_at, many_at, run_cycles
-from accelsim.mapping.slots import array_share, gather_cycles, stream_share
+from accelsim.mapping.array_tasks import ArrayTasks, ArrayWork
+from accelsim.mapping.rates import Ints, ceil_of, cycles_at, many_at
+from accelsim.mapping.slots import stream_share
 from accelsim.mapping.tiles import TileShape
 from accelsim.workload.graph import Op, OpKind
-
-NO_REGISTERS = RegisterActivity(0, 0)
-"""Where no dataflow is chosen: the same in every mapping, but for sums of K-folds."""
-
-
-@dataclass(frozen=True)
-class ArrayWork:
-    """One array task: its duration and the bytes that it moves at the array's edges."""
-
-    cycles: int
-    sram_read_bytes: int
-    accumulator_read_bytes: int
-    accumulator_write_bytes: int
-    weight_read_bytes: int = 0
-    """Of ``sram_read_bytes``, those out of the weight scratchpad of a machine that has one."""
-    registers: RegisterActivity = NO_REGISTERS
-    """Of an array that can choose between dataflows: what else its choice moves."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +75,6 @@ class Timing:
         self._weight_rate = None if weights is None else home.rate
         self._weight_port = self._port if weights is None else weights.width_bytes
         self._sum_port = accelerator.accumulator_port_bytes
-        self.sum_bytes = ceil_div(accelerator.array.accumulator_bits, 8)
-        """Bytes of one partial sum."""
         self.dma_fixed = (
             accelerator.dma.setup_cycles
             + accelerator.dram.latency_cycles
@@ -122,7 +100,10 @@ class Timing:
             for level in accelerator.levels
         }
         own = accelerator.weight_memory
-        self._own_weights = own is not None
+        self.own_weights = own is not None
+        """Constants have a backing memory of their own."""
+        self.channels = accelerator.dma.channels
+        """Transfers that may be on their way at once."""
         source = accelerator.dram if own is None else own
         self.plain = own is None and weights is None and accelerator.compression is None
         """Constants travel as activations do."""
@@ -136,17 +117,17 @@ class Timing:
         self._constant_fixed = (
             self.dma_fixed - accelerator.dram.latency_cycles + source.latency_cycles
         ) + self._side_wait
-        self._array_fixed = (
-            either + extra["accumulators"] + extra["array"] + accelerator.array.startup_cycles
+        self._array = ArrayTasks(
+            accelerator,
+            either + extra["accumulators"] + extra["array"] + accelerator.array.startup_cycles,
         )
+        self.sum_bytes = self._array.sum_bytes
+        """Bytes of one partial sum."""
         self._vector_fixed = (
             accelerator.vector.startup_cycles + memories + extra["vector"] + stream.wait
         )
         self._with_constants = either - memories + max(0, home.wait - stream.wait)
         self._epilogue_fixed = self._vector_fixed + extra["accumulators"]
-        self._engine = ArrayTiming(accelerator)
-        self._by_layer = accelerator.array.dataflow in ("rs", "dot") or pad.bank_ports is not None
-        self._tiles: dict[Hashable, ArrayWork] = {}
 
     def home(self, tensor: str) -> str:
         """The memory level that a tensor is kept in; empty: its backing memory."""
@@ -191,7 +172,7 @@ class Timing:
         packed = self._accelerator.compression
         if packed is not None:
             cycles = max(cycles, ceil_div(size, packed.decode_bytes_per_cycle))
-        memory = "weights" if self._own_weights else "dram"
+        memory = "weights" if self.own_weights else "dram"
         return Transfer(self._constant_fixed, cycles, stored, memory)
 
     def copy(self, size: int, level: str, *, constant: bool = False) -> Transfer:
@@ -219,40 +200,6 @@ class Timing:
         """One DMA transfer of ``size`` bytes, either way, when nothing else contends."""
         return self.fixed(level) + self.transfer_bytes(size, level)
 
-    def pipelined(self, flow: Flow, *, compute: int, tiles: int) -> int:
-        """Estimate of a double-buffered tile loop of ``tiles`` tiles and ``compute`` cycles: its
-        slowest stage, plus what the other stages need before its start and after its end.
-
-        Loads have all channels but the last, stores the last, and they meet at the DRAM port; with
-        one channel they take turns.
-        """
-        arriving = self._arriving(flow)
-        incoming = flow.loads * self.dma_fixed + arriving
-        outgoing = flow.stores * self.dma_fixed + self._leaving(flow)
-        for part in flow.levels:
-            nearer = self.fixed(part.level) - self.dma_fixed
-            incoming += part.loads * nearer
-            outgoing += part.stores * nearer
-        first, last, one = flow.first - flow.hidden, flow.last, ceil_div(compute, tiles)
-        if incoming + outgoing <= flow.first + last:
-            return first + compute + last
-        channels = self._accelerator.dma.channels
-        # A slot is filled only once it is free: half of a load hides behind the other slot's tile.
-        waiting = 0 if channels <= 2 else ceil_div(incoming + compute, 2)
-        if channels > 1:
-            incoming = max(arriving, ceil_div(incoming, channels - 1))
-        in_turn = first + max(compute, incoming + outgoing - flow.first - last + one) + last
-        if channels == 1:
-            return in_turn
-        loading = max(incoming, waiting) - flow.hidden
-        port = self.dma_fixed + self._at_port(flow) - flow.hidden
-        together = max(
-            first + compute + last, loading + one + last, first + one + outgoing, port + one
-        )
-        # A long store makes short loads wait now and then: a quarter of what taking turns costs
-        # (tuned against simulated single operators).
-        return together + max(0, in_turn - together) // 4
-
     def transfers(self, sizes: Ints, level: str = "") -> Ints:
         """:meth:`transfer_bytes` of many sizes."""
         rate = self._levels[level].rate if level else self._rate
@@ -260,9 +207,10 @@ class Timing:
 
     def constants(self, sizes: Ints) -> Ints:
         """:meth:`constant` of many sizes."""
-        return np.where(sizes > 0, self._constant_fixed + self._constant_cycles(sizes), 0)
+        return np.where(sizes > 0, self._constant_fixed + self.constant_cycles(sizes), 0)
 
-    def _constant_cycles(self, sizes: Ints) -> Ints:
+    def constant_cycles(self, sizes: Ints) -> Ints:
+        """Cycles that many sizes of constants hold their port (``cycles`` of :meth:`transfer`)."""
         port = self._port_rate if self._weight_rate is None else self._weight_rate
         packed, stored = self._accelerator.compression, sizes
         if packed is not None:
@@ -272,102 +220,9 @@ class Timing:
             return cycles
         return np.maximum(cycles, -(-sizes // packed.decode_bytes_per_cycle))
 
-    def port_cycles(
-        self, read: Ints, constants: Ints, written: int, levels: Sequence[tuple[str, Ints, int]]
-    ) -> tuple[Ints, Ints]:
-        """:meth:`_arriving` and :meth:`_at_port` of many tile loops. ``levels``: the parts (level,
-        bytes read, bytes written) of all this that memory levels take, each level once."""
-        for _, mine, out in levels:
-            read, written = read - mine, written - out
-        arriving, busiest = self._backing_cycles(read, constants, written)
-        for level, mine, out in levels:
-            arriving = arriving + self.transfers(mine, level)
-            busiest = np.maximum(busiest, self.transfers(mine + out, level))
-        return arriving, busiest
-
-    def _backing_cycles(self, read: Ints, constants: Ints, written: int) -> tuple[Ints, Ints]:
-        if self.plain:
-            return self.transfers(read), self.transfers(read + written)
-        own = self._constant_cycles(constants)
-        rest = self.transfers(read - constants + written)
-        busier = np.maximum(rest, own) if self._own_weights else rest + own
-        return self.transfers(read - constants) + own, busier
-
-    def _arriving(self, flow: Flow) -> int:
-        """Cycles of all bytes read, one after the other."""
-        constants = self.transfer(flow.constants, constant=True).cycles
-        near = sum(self.transfer_bytes(part.read, part.level) for part in flow.levels)
-        far = flow.read - sum(part.read for part in flow.levels)
-        if self.plain:
-            return self.transfer_bytes(far) + near
-        return self.transfer_bytes(far - flow.constants) + constants + near
-
-    def _leaving(self, flow: Flow) -> int:
-        """Cycles of all bytes written."""
-        near = sum(self.transfer_bytes(part.written, part.level) for part in flow.levels)
-        return self.transfer_bytes(flow.written - sum(part.written for part in flow.levels)) + near
-
-    def _at_port(self, flow: Flow) -> int:
-        """Cycles that the busiest memory port is held."""
-        moved = flow.read + flow.written - sum(part.read + part.written for part in flow.levels)
-        near = max(
-            (self.transfer_bytes(part.read + part.written, part.level) for part in flow.levels),
-            default=0,
-        )
-        if self.plain:
-            return max(self.transfer_bytes(moved), near)
-        rest = self.transfer_bytes(moved - flow.constants)
-        constants = self.transfer(flow.constants, constant=True).cycles
-        return max(rest, constants, near) if self._own_weights else max(rest + constants, near)
-
     def array(self, shape: TileShape) -> ArrayWork:
         """One array task: the products of one tile."""
-        key = (shape, shape.layer) if self._by_layer else shape
-        found = self._tiles.get(key)
-        if found is None:
-            found = self._tiles[key] = self._array(shape)
-        return found
-
-    def _array(self, shape: TileShape) -> ArrayWork:
-        done = self._engine.passage(shape)
-        # The sums of an earlier reduction tile come back from the accumulators once.
-        carried = 0 if shape.first else shape.m * shape.n * shape.groups
-        bias = shape.bias_bytes if shape.first else 0
-        sram = done.a_bytes + done.b_bytes + bias
-        held = bias + (done.b_bytes if shape.constant else 0)
-        read = (done.sums_read + carried) * self.sum_bytes
-        written = done.sums_written * self.sum_bytes
-        operands = self._operands(shape, done.a_bytes, sram - done.a_bytes, held)
-        ports = max(operands, ceil_div(max(read, written), self._sum_port))
-        cycles = max(done.cycles, ports) + self._array_fixed
-        weights, registers = held if self.split else 0, self._registers(shape, done.sums_written)
-        return ArrayWork(cycles, sram, read, written, weights, registers)
-
-    def _registers(self, shape: TileShape, sums: int) -> RegisterActivity:
-        """What the registers of an array of several dataflows do in one task."""
-        if not self._accelerator.array.alternatives:
-            return NO_REGISTERS
-        array = self._accelerator.array.running(shape.dataflow)
-        held = shape.m if array.dataflow == "is" else shape.n
-        return register_activity(
-            array,
-            macs=shape.m * shape.n * shape.k * shape.groups,
-            sums=sums,
-            stationary=held * shape.k * shape.groups,
-        )
-
-    def _operands(self, shape: TileShape, a: int, rest: int, held: int) -> int:
-        """Cycles in which the scratchpad hands the array ``a`` bytes of activations and ``rest``
-        bytes of what else there is, ``held`` of them weights."""
-        memory, weights = self._accelerator.scratchpad, self._accelerator.weight_sram
-        own = 0
-        if weights is not None:  # each of the split memories has its own port
-            own, rest = run_cycles(held, array_share(weights)), rest - held
-        array = self._accelerator.array.running(shape.dataflow)
-        if memory.bank_ports is not None and covers(shape, array):
-            fetch = gather_cycles(memory) * gather_rounds(shape, array, memory)
-            return max(own, fetch + run_cycles(rest, array_share(memory)))
-        return max(own, run_cycles(a + rest, array_share(memory)))
+        return self._array.work(shape)
 
     def lanes(self, kind: OpKind, element_ops: int) -> int:
         """Cycles for which ``element_ops`` of an operator of ``kind`` occupy the lanes."""

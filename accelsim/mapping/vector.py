@@ -12,6 +12,7 @@ from accelsim.arch.parts import Accelerator
 from accelsim.dataflow.counts import ceil_div
 from accelsim.mapping.flow import Flow, LevelFlow, by_level, moved_by_level
 from accelsim.mapping.layout import constants_of, vector_workspace
+from accelsim.mapping.tile_loop import pipelined
 from accelsim.mapping.tiles import halvings, share
 from accelsim.mapping.timing import Timing
 from accelsim.mapping.vector_tiles import (
@@ -145,7 +146,7 @@ def vector_candidate(
         prefetch_bytes=0,
         dram_read_bytes=read + stored,
         dram_write_bytes=written,
-        cycles=timing.pipelined(flow, compute=compute, tiles=kinds.tiles),
+        cycles=pipelined(timing, flow, compute=compute, tiles=kinds.tiles),
         compute_cycles=compute,
         scratchpad_bytes=pad + read + fixed - filled + written,
         weight_scratchpad_bytes=side + filled,

@@ -9,7 +9,7 @@ from math import gcd
 from accelsim.arch.parts import Accelerator
 from accelsim.arch.system import System
 from accelsim.dataflow.counts import ceil_div
-from accelsim.mapping.search import CONSTANTS, stored_bytes
+from accelsim.mapping.bounds import CONSTANTS, stored_bytes
 from accelsim.mapping.timing import Timing
 from accelsim.workload.graph import Workload
 

@@ -17,9 +17,9 @@ from accelsim.lower import plan_traffic
 from accelsim.mapping import Objective, Search, require_legal
 from accelsim.mapping.fixed import FixedMapping, fixed_candidates, fixed_for, require_obeyable
 from accelsim.mapping.homes import expected_homes, settled_homes
+from accelsim.mapping.legality import require_weights_fit
 from accelsim.mapping.objective import traffic
 from accelsim.mapping.quick_plan import quick_plan
-from accelsim.mapping.search import require_weights_fit
 from accelsim.mapping.timing import NO_HOMES
 from accelsim.mapping.weight_places import fitting_weights, place_weights
 from accelsim.plan import Candidate, MemoryPlan, Step

@@ -42,12 +42,12 @@ def test_objectives_disagree_where_they_should():
 @pytest.mark.parametrize("objective", ["latency", "energy", "traffic"])
 def test_the_best_candidate_of_every_variant_is_kept(objective, monkeypatch):
     """Of equal costs the one with the fewest cycles: compared with keeping everything."""
-    from accelsim.mapping import search
+    from accelsim.mapping import thinning
 
     workload, machine = resnet20(), edge_npu(scratchpad=Scratchpad(16 * 1024))
     goal = Objective(machine, objective)
     kept = {op.name: candidates(op, workload, machine, objective) for op in workload.ops[:6]}
-    monkeypatch.setattr(search, "_thin", lambda pool, *_: list(pool))
+    monkeypatch.setattr(thinning, "_thin", lambda pool, *_: list(pool))
     for op in workload.ops[:6]:
         everything = candidates(op, workload, machine, objective)
         for streamed in {c.streamed for c in everything}:

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 from hardware_samples import add_op, conv_op, edge_npu, image, one_conv, workload_of
 
-from accelsim.arch.parts import AccumulatorSram, Dma, Dram, Scratchpad, SystolicArray, VectorUnit
+from accelsim.arch.parts import AccumulatorSram, Scratchpad, SystolicArray, VectorUnit
 from accelsim.dataflow import gemm_cycles
 from accelsim.mapping import Timing, candidates, lower_bounds
 from accelsim.mapping.tiles import TileShape
-from accelsim.mapping.timing import Flow
 from accelsim.workload.graph import OpKind
 
 SHAPE = TileShape(64, 16, 32, 1, 1, 1, 64, True)
@@ -65,22 +64,6 @@ def test_slow_element_operations_count_in_bounds_and_prefetch_hiding():
         for machine in (slow, fast)
     ]
     assert hidden[0] < hidden[1]
-
-
-def test_pipeline_estimates_by_hand():
-    """Four tiles of 100 cycles; loads of 64 B (10 cycles) and stores of 128 B (20), 66 fixed."""
-    flow = Flow(loads=4, read=256, stores=4, written=512, first=76, last=86)
-    assert (
-        Timing(edge_npu()).pipelined(flow, compute=400, tiles=4)
-        == 76 + 400 + 86 + ((76 + (304 + 344 - 76 - 86 + 100) + 86) - (76 + 400 + 86)) // 4
-    )
-    single = Timing(edge_npu(dma=Dma(1, 16))).pipelined(flow, compute=400, tiles=4)
-    assert single == 76 + (4 * 76 + 4 * 86 - 76 - 86 + 100) + 86
-    free = edge_npu(dram=Dram("LPDDR4", 3_200_000_000_000, 0), dma=Dma(2, 0))
-    nothing = Flow(4, 256, 4, 512, 8, 4)
-    assert Timing(free).pipelined(nothing, compute=400, tiles=4) == 8 + 400 + 4
-    early = replace(flow, hidden=50)
-    assert Timing(edge_npu()).pipelined(early, compute=4000, tiles=4) == 26 + 4000 + 86
 
 
 def test_estimates_use_one_formula_for_transfers():
