@@ -26,16 +26,10 @@ from accelsim.arch.parts import (
 from accelsim.arch.system import Link, System
 from accelsim.config.array import ArrayPart
 from accelsim.config.cores import ParallelPart, SystemPart
-from accelsim.config.hardware import (
-    AcceleratorPart,
-    AccelergyPart,
-    CompressionPart,
-    DramPart,
-    EnergyPart,
-    ScratchpadPart,
-    SramPart,
-)
+from accelsim.config.energy import AccelergyPart, EnergyPart
+from accelsim.config.hardware import AcceleratorPart
 from accelsim.config.levels import LevelPart
+from accelsim.config.memories import CompressionPart, DramPart, ScratchpadPart, SramPart
 from accelsim.config.problems import find, where
 from accelsim.config.requirements import SafetyPart
 from accelsim.config.schema import RUN, DataPart, FaultsPart, MappingPart

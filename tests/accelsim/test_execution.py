@@ -16,7 +16,6 @@ from accelsim.config.types import FaultsConfig, RunConfig
 from accelsim.errors import AccelsimError
 from accelsim.execution import MOST_WRITTEN, executed, machine_rates
 from accelsim.mapping.quick_plan import quick_plan
-from accelsim.pipeline import read_workload, run_variant, simulate_design, upset_exposures
 from accelsim.progress import silent
 from accelsim.record import VariantRecord
 from accelsim.sim.check import TraceError
@@ -25,6 +24,8 @@ from accelsim.sim.expand import unfold
 from accelsim.sim.folded import Event
 from accelsim.sim.summary import busy_cycles, layer_rows
 from accelsim.sim.trace_file import load_folded
+from accelsim.stages.design import read_workload, simulate_design
+from accelsim.stages.variant import run_variant, upset_exposures
 from accelsim.workload.graph import Workload
 from accelsim.workload.transformer import transformer
 
@@ -202,7 +203,7 @@ def test_a_campaign_on_a_large_schedule_is_refused_before_it_is_simulated(
         raise AssertionError("simulated before it was refused")
 
     monkeypatch.setattr("accelsim.execution.run_program", never)
-    monkeypatch.setattr("accelsim.pipeline.executed", partial(executed, most_written=10))
+    monkeypatch.setattr("accelsim.stages.design.executed", partial(executed, most_written=10))
     drawn = replace(quickstart, faults=FaultsConfig("exposure"))
     with pytest.raises(AccelsimError) as caught:
         simulate_design(drawn, network)

@@ -23,9 +23,9 @@ from accelsim.errors import AccelsimError, Location
 from accelsim.figures import compulsory_bytes, excess_bytes, layer_table, simulation_metrics
 from accelsim.metrics import SCHEMA, Metric
 from accelsim.outputs import require_writable, write_output
-from accelsim.pipeline import read_workload, simulate_design
 from accelsim.report.console import summary
 from accelsim.report.junit import junit_xml
+from accelsim.stages.design import read_workload, simulate_design
 from accelsim.store import load, save
 from accelsim.verdict import check_references, judge
 

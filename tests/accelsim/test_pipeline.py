@@ -19,12 +19,12 @@ import faults
 from accelsim.config.init import write_init
 from accelsim.config.load import load_study
 from accelsim.errors import AccelsimError
-from accelsim.pipeline import read_workload, simulate_design
 from accelsim.record import metrics_json
 from accelsim.report.files import write_run_folder
 from accelsim.sim.engine import simulate
 from accelsim.sim.exposure import Exposure, exposures
 from accelsim.stages.campaign import upset_targets
+from accelsim.stages.design import read_workload, simulate_design
 from accelsim.stages.safety import SafetyInputs, memory_rows
 from accelsim.taskgraph import Access, Task, TaskGraph, TaskKind, Value
 from accelsim.verdict import Outcome

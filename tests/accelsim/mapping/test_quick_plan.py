@@ -12,7 +12,7 @@ from accelsim.design_point import evaluate
 from accelsim.errors import AccelsimError, InfeasibleError
 from accelsim.lower import plan_traffic
 from accelsim.mapping.quick_plan import quick_plan
-from accelsim.pipeline import execute
+from accelsim.stages.design import execute
 
 RULES = ("fold", "layer")
 

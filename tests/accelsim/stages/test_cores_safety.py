@@ -19,9 +19,9 @@ from accelsim.config.types import FaultsConfig, RunConfig
 from accelsim.cost.area import area
 from accelsim.errors import AccelsimError
 from accelsim.figures import Simulated, layer_table
-from accelsim.pipeline import read_workload, simulate_design
 from accelsim.sim.exposure import occupancy
 from accelsim.stages.cores import simulate_cores
+from accelsim.stages.design import read_workload, simulate_design
 from accelsim.stages.failure_rows import failure_rows
 from accelsim.stages.pools import pooled, pooled_targets
 from accelsim.stages.safety import assess, safety_inputs

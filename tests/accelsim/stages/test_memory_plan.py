@@ -15,9 +15,9 @@ from accelsim.config.types import ScheduleConfig
 from accelsim.cost.energy import energy
 from accelsim.errors import InfeasibleError
 from accelsim.mapping.objective import OBJECTIVES
-from accelsim.pipeline import execute
 from accelsim.plan import MemoryPlan
 from accelsim.stages import memory
+from accelsim.stages.design import execute
 from accelsim.stages.memory import Ranking, plan_memory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "mapping"))

@@ -28,9 +28,9 @@ from accelsim.config.types import Rate, SafetyConfig
 from accelsim.cost.area import area
 from accelsim.errors import AccelsimError
 from accelsim.figures import dram_tensors
-from accelsim.pipeline import read_workload, simulate_design
 from accelsim.plan import Candidate, MemoryPlan, Step, Tiling
 from accelsim.sim.exposure import Exposure
+from accelsim.stages.design import read_workload, simulate_design
 from accelsim.stages.failure_rows import (
     SafetyInputs,
     copy_rows,

@@ -16,9 +16,10 @@ from accelsim.cost.area import area
 from accelsim.cost.energy import energy, unit_energies
 from accelsim.errors import AccelsimError, InfeasibleError
 from accelsim.mapping import Timing
-from accelsim.pipeline import explain_config, read_workload, simulate_design
+from accelsim.pipeline import explain_config
 from accelsim.report.html import html_report
 from accelsim.report.perfetto import perfetto_json
+from accelsim.stages.design import read_workload, simulate_design
 from accelsim.stages.failure_rows import SafetyInputs, failure_rows
 
 ROOT = Path(__file__).resolve().parents[3]
