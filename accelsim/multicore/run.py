@@ -8,16 +8,13 @@ from fractions import Fraction
 
 from accelsim.arch.parts import Accelerator
 from accelsim.arch.system import System
-from accelsim.cost.breakdown import EnergyBreakdown
-from accelsim.cost.energy import energy_of
-from accelsim.cost.program_activity import ProgramActivity
 from accelsim.errors import AccelsimError, Mistake, suggest
 from accelsim.lower import lower, plan_traffic
 from accelsim.mapping.quick_plan import quick_plan
 from accelsim.mapping.tiles import executed_macs
 from accelsim.multicore.assign import Assignment, flaws
 from accelsim.multicore.bounds import system_bounds
-from accelsim.multicore.join import Joined, core_name, join
+from accelsim.multicore.join import Joined, join
 from accelsim.multicore.parts import CoreNetwork, core_networks
 from accelsim.multicore.strategies import STRATEGIES, Situation
 from accelsim.plan import MemoryPlan
@@ -93,11 +90,6 @@ class SystemRun:
         """When every command ran."""
         device = memory_device(self.system, self.networks)
         return run_program(self.program, fold=fold, device=device)
-
-    def energies(self) -> tuple[EnergyBreakdown, ...]:
-        """Energy of every core over the makespan, with the DRAM traffic that it causes. The link
-        and its buffer have no energy figures and are not in it."""
-        return core_energies(self)
 
 
 def run_system(
@@ -317,15 +309,3 @@ def _too_fast(run: SystemRun, moved: int, linked: int) -> list[str]:
         if size > cycles * Fraction(rate):
             found.append(f"{size} B in {cycles} cycles through {name}, which has {rate} B/cycle")
     return found
-
-
-def core_energies(run: SystemRun) -> tuple[EnergyBreakdown, ...]:
-    """See :meth:`SystemRun.energies`."""
-    found = []
-    for number, core in enumerate(run.system.cores):
-        mine = core_name(number, "")
-        own = {at for at, name in enumerate(run.program.queues) if name.startswith(mine)}
-        blocks = tuple(b for b in run.program.blocks if own & set(b.counts))
-        did = ProgramActivity(core).program(replace(run.program, blocks=blocks))
-        found.append(energy_of(replace(did, cycles=run.cycles), core))
-    return tuple(found)
