@@ -117,13 +117,16 @@ def _bank_notes(done: Simulated) -> list[str]:
 
 def _protection(kinds: Sequence[CoreKind]) -> dict[str, str]:
     """Structure -> protection; by kind of core only where kinds differ in it."""
-    first = dict(kinds[0].machine.protection)
-    if all(kind.machine.protection == first for kind in kinds):
-        return first
+    protected = [
+        {**kind.machine.protection, **{lv.name: lv.protection for lv in kind.machine.levels}}
+        for kind in kinds
+    ]
+    if all(each == protected[0] for each in protected):
+        return protected[0]
     return {
         f"{kind.label} {structure}": name
-        for kind in kinds
-        for structure, name in kind.machine.protection.items()
+        for kind, each in zip(kinds, protected, strict=True)
+        for structure, name in each.items()
     }
 
 

@@ -22,6 +22,9 @@ from accelsim.config.memories import (
 )
 from accelsim.errors import suggest
 
+SLOWEST_HZ = 1000
+"""No accelerator has a slower clock: a smaller number lacks its unit."""
+
 
 class VectorPart(Part):
     """The element-wise engine."""
@@ -111,6 +114,13 @@ class AcceleratorPart(Part):
     energy: Annotated[EnergyPart, about("where energy figures come from")] = EnergyPart()
     control_flipflops: Annotated[ControlPart, about("control logic by block")] = ControlPart()
     protection: Annotated[ProtectionPart, about("safety mechanism by structure")] = ProtectionPart()
+
+    @field_validator("clock")
+    @classmethod
+    def _has_a_unit(cls, clock: int) -> int:
+        if clock < SLOWEST_HZ:
+            raise problem("C004", f"a clock of {clock} Hz; a unit seems to be missing", "'800 MHz'")
+        return clock
 
     @field_validator("accumulators")
     @classmethod

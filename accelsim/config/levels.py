@@ -25,9 +25,9 @@ def power_of_two(value: int) -> int:
     return value
 
 
-def require_fitting(name: str, structure: str) -> str:
-    """``name`` if it is a protection, or several joined, that ``structure`` can have; else the
-    problems C005 and C009."""
+def require_fitting(name: str, structure: str, called: str = "") -> str:
+    """``name`` if it is a protection, or several joined, that ``structure`` (``called`` so in
+    messages) can have; else the problems C005 and C009."""
     from accelsim.arch.protection import PROTECTIONS, resolve
 
     fitting = sorted(n for n, p in PROTECTIONS.items() if structure in p.applies_to)
@@ -35,9 +35,9 @@ def require_fitting(name: str, structure: str) -> str:
         known = PROTECTIONS.get(part)
         if known is None:
             hint = suggest(part, fitting)
-            raise problem("C005", f"unknown protection '{part}' for {structure}", hint)
+            raise problem("C005", f"unknown protection '{part}' for {called or structure}", hint)
         if structure not in known.applies_to:
-            message = f"protection '{part}' does not apply to {structure}"
+            message = f"protection '{part}' does not apply to {called or structure}"
             raise problem("C009", message, "possible: " + ", ".join(fitting))
     try:
         resolve(name)
@@ -95,4 +95,4 @@ class LevelPart(Part):
     @field_validator("protection")
     @classmethod
     def _protects_memories(cls, name: str) -> str:
-        return require_fitting(name, "scratchpad")
+        return require_fitting(name, "scratchpad", "a level")

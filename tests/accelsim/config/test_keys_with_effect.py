@@ -60,7 +60,8 @@ def refused(path: Path, overrides: dict[str, object]) -> str:
     ("overrides", "wanted"),
     [
         ({"dram.kind": "FLASH", "dram.model": "banked"}, "no row timing is known for FLASH"),
-        ({"dram.model": "banked", "clock": 1}, "too slow for LPDDR4's delays"),
+        ({"clock": 800}, "a unit seems to be missing"),
+        ({"dram.model": "banked", "clock": 1000}, "too slow for LPDDR4's delays"),
         (
             {"weight_memory": {"kind": "DDR4", "bandwidth": "1 GB/s", "model": "banked"}},
             "the weight memory has no model 'banked'",
