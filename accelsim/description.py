@@ -11,6 +11,7 @@ from accelsim.config.types import RunConfig
 from accelsim.cost.kinds import CoreKind, kinds_notes
 from accelsim.execution import MOST_WRITTEN, Execution
 from accelsim.figures import Simulated
+from accelsim.mapping.space import array_waits
 from accelsim.workload.graph import Workload
 
 
@@ -65,6 +66,7 @@ def describe_machine(config: RunConfig, done: Simulated) -> dict[str, Any]:
     """The simulated machine, and how much of its scratchpad counts for safety."""
     notes = [*kinds_notes(done.kinds), *_precision_note(config), *_bank_notes(done)]
     notes += [
+        *_waiting_note(done),
         *_idle_notes(done),
         *_link_note(config),
         *_images_note(done.images),
@@ -112,6 +114,19 @@ def _bank_notes(done: Simulated) -> list[str]:
         f"{name}: conflicts of its {banks} banks ({ports} port{'s' if ports == 2 else ''} each"
         f"{', ' if layout else ''}{layout}) are in the cycles, for the worst place of every tile"
         for name, banks, ports, layout in sorted(memories)
+    ]
+
+
+def _waiting_note(done: Simulated) -> list[str]:
+    """How long the array is held up by the scratchpad, where it is."""
+    if done.several:
+        return []
+    cycles, waiting = array_waits(done.workload, done.accelerator, done.plan)
+    if not waiting:
+        return []
+    return [
+        f"{waiting:,} of the array's {cycles:,} cycles are waits for operands from the scratchpad "
+        "(its width, ports or banks); `accelsim explain CONFIG` tells them by operator"
     ]
 
 

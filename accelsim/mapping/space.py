@@ -138,6 +138,23 @@ def array_cycles(
     return nest.work.array_cycles
 
 
+def array_waits(workload: Workload, accelerator: Accelerator, plan: MemoryPlan) -> tuple[int, int]:
+    """Cycles of all array tasks of a plan, and those of them in which the array waits for operands
+    from the scratchpad: for its ports, or for banks that are busy."""
+    timing, free = Timing(accelerator), Timing(unhindered(accelerator))
+    ops = {op.name: op for op in workload.ops}
+    known: dict[tuple[int, Candidate], tuple[int, int]] = {}
+    cycles = waiting = 0
+    for step in plan.steps:
+        op, way = ops[step.op], replace(step.candidate, streamed=frozenset())
+        key = workload.alike[op.name], way
+        if key not in known:
+            taken, alone = (array_cycles(op, workload, accelerator, way, t) for t in (timing, free))
+            known[key] = taken, taken - alone
+        cycles, waiting = cycles + known[key][0], waiting + known[key][1]
+    return cycles, waiting
+
+
 def choices(
     workload: Workload,
     accelerator: Accelerator,
