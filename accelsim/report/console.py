@@ -179,7 +179,12 @@ PERFORMANCE: tuple[tuple[str, Facts], ...] = (
     (
         "memory plan",
         (
-            ("plan.proved", lambda v: "proved optimal" if v else "feasible, not proved optimal"),
+            (
+                "plan.proved",
+                lambda v: (
+                    "proved optimal in estimated cost" if v else "feasible, not proved optimal"
+                ),
+            ),
             ("plan.traffic_bytes", lambda v: f"moves {size(v)} to and from DRAM"),
         ),
     ),

@@ -252,7 +252,7 @@ def _proved(m: Mapping[str, Metric]) -> Tile | None:
     if "plan.proved" not in m:
         return None
     if m["plan.proved"].value:
-        return Tile("Memory plan", "optimal", "proved by the solver")
+        return Tile("Memory plan", "optimal", "proved by the solver, in estimated cost")
     return Tile("Memory plan", "feasible", "not proved optimal")
 
 
