@@ -14,6 +14,7 @@ import pytest
 import accelsim
 import faults
 from accelsim.config.load import load_study
+from accelsim.store import load
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -52,6 +53,11 @@ def test_every_command_named_exists() -> None:
 def test_files_and_links_exist() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_committed_example_is_whole() -> None:
+    """Its files belong together: what was mixed from two runs does not read (R512)."""
+    assert load(ROOT / "reports" / "example").name == "quickstart"
 
 
 def test_the_figures_are_those_of_the_committed_example() -> None:
