@@ -354,8 +354,12 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a character the terminal lacks is no failure
             stream.reconfigure(errors="backslashreplace")
-    code = guarded(app)
-    sys.exit(_flushed() or code)
+    try:
+        code = guarded(app)
+        code = _flushed() or code
+    except KeyboardInterrupt:  # a second Ctrl-C, while the first one is answered
+        code = INTERRUPTED
+    sys.exit(code)
 
 
 if __name__ == "__main__":

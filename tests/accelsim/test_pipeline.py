@@ -16,6 +16,7 @@ import pytest
 
 import accelsim
 import faults
+from accelsim import cli
 from accelsim.config.init import write_init
 from accelsim.config.load import load_study
 from accelsim.errors import AccelsimError
@@ -311,3 +312,14 @@ def test_a_script_without_a_guard_ends_with_a_clear_error(starter: Path, tmp_pat
     assert done.returncode == 1
     assert "F590" in done.stderr
     assert "__main__" in done.stderr
+
+
+def test_a_second_interrupt_leaves_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("accelsim.cli.guarded", lambda body: 130)
+    monkeypatch.setattr("accelsim.cli._flushed", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 130
